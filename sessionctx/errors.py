@@ -1,0 +1,309 @@
+"""Every error that sessionctx raises, in one tree.
+
+::
+
+    SessionctxError
+    ├── ContentError              names or bytes that are wrong in themselves
+    │   ├── InvalidCID            a text or byte string that is no CID                    (ValueError)
+    │   ├── Unsupported           a codec, hash or base this installation does not know
+    │   ├── DecodeError           bytes that break the rules of their codec               (ValueError)
+    │   │   └── CarError          ... of the CAR container
+    │   │       └── CarTruncated  the CAR ended before it was whole
+    │   ├── BlockTooLarge         a block over the size limit
+    │   └── HashMismatch          bytes that do not match their name
+    ├── SessionError              a session used against its laws
+    │   ├── NoSession             none is bound here
+    │   ├── SessionEnded          used after the block that began it was left
+    │   ├── SessionConflict       joining, and asking for something else than what runs
+    │   └── LimitReached          a budget of the session is spent
+    ├── PeerError                 one peer, and why it did not serve
+    │   ├── InvalidPeer           an address that is none                                 (ValueError)
+    │   ├── NotHere               it says it does not have it (no blame)
+    │   ├── Denied                it has been told never to serve it
+    │   ├── Busy                  it asks to be left alone for a while
+    │   ├── Unreachable           no connection to it
+    │   ├── Stalled               connected, then silent
+    │   ├── PeerFailed            it failed: a 5xx, a closed connection
+    │   ├── BadAnswer             its answer breaks the protocol
+    │   └── Lied                  its bytes did not match their name
+    ├── NotFound                  nobody who was asked has it                             (LookupError)
+    │   ├── BlockNotFound         ... a block
+    │   └── PathNotFound          ... a name on a path
+    ├── FetchFailed               peers were asked, and could not serve; trying later may help
+    │   └── NoPeers               there is nobody left to ask
+    ├── StoreError                where blocks are kept
+    │   ├── NotAStore             the file is something else
+    │   ├── StoreCorrupt          the file is damaged
+    │   ├── StoreFull             no room on the disk
+    │   └── StoreClosed           used after it was closed
+    ├── DagError                  blocks that do not link up
+    │   ├── InvalidDag            sizes, types or links that contradict each other
+    │   ├── DagTooDeep            deeper than the limit
+    │   ├── NotAFile              a file was wanted
+    │   └── NotADirectory         a directory was wanted
+    ├── ExportError               writing to the file system
+    │   ├── UnsafePath            it would leave the target
+    │   ├── TargetExists          something is there already
+    │   └── TargetUnwritable      it cannot be written
+    ├── NotInTrio                 called outside a trio run                               (RuntimeError)
+    └── MissingExtra              an optional dependency is not installed                 (ImportError)
+
+    SessionLeakWarning            a task outlived its session                             (ResourceWarning)
+
+A message names the culprit and says what to do next. No message carries a secret: peers appear in their public form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class SessionctxError(Exception):
+    """The root of the tree: ``except SessionctxError`` catches all that sessionctx raises on purpose."""
+
+
+# --- content
+
+
+class ContentError(SessionctxError):
+    """A name or a byte string is wrong in itself; asking again changes nothing."""
+
+
+class InvalidCID(ContentError, ValueError):
+    """A text or byte string is no CID. Check what was pasted; the message says where it stops being one."""
+
+
+class Unsupported(ContentError):
+    """A codec, hash function or multibase which this installation does not know."""
+
+
+class DecodeError(ContentError, ValueError):
+    """Bytes break the rules of the codec that their CID names. Whoever encoded them is at fault."""
+
+
+class CarError(DecodeError):
+    """A stream is no CAR, or breaks its rules."""
+
+
+class CarTruncated(CarError):
+    """A CAR ended before it was whole. Blocks read so far are good; fetch the rest again."""
+
+
+class BlockTooLarge(ContentError):
+    """A block exceeds the size that sessionctx handles (2 MiB). Chunk the data when importing it."""
+
+
+class HashMismatch(ContentError):
+    """Bytes do not match their CID: they were damaged or forged. They were not used and not stored."""
+
+
+# --- session
+
+
+class SessionError(SessionctxError):
+    """A session was used against its laws; the message says which and how to do it right."""
+
+
+class NoSession(SessionError):
+    """No session is bound here. Open one with ``with session.begin():``, or ask with ``session.current(None)``."""
+
+
+class SessionEnded(SessionError):
+    """A session was used after the block that began it was left, or after it was cancelled.
+
+    You see this when a task outlives the session which it inherited. Open the nursery *inside* the session, or start
+    the task under ``session.leave()``.
+    """
+
+
+class SessionConflict(SessionError):
+    """``begin()`` would join a running session, but asks for limits or a name other than that session has.
+
+    Use ``session.fork(...)`` for a session with its own limits, or begin before the other one does.
+    """
+
+
+class LimitReached(SessionError):
+    """A budget given in ``Limits(...)`` is spent. What was fetched and stored stays good."""
+
+    def __init__(self, message: str, *, limit: str = "") -> None:
+        super().__init__(message)
+        self.limit = limit
+        """Which budget: ``"seconds"``, ``"bytes"`` or ``"requests"``."""
+
+
+# --- peers
+
+
+class PeerError(SessionctxError):
+    """One peer did not serve; *peer* is its public address. Usually handled by asking another one."""
+
+    def __init__(self, message: str, *, peer: str = "") -> None:
+        super().__init__(message)
+        self.peer = peer
+        """The peer's address without credentials."""
+
+
+class InvalidPeer(PeerError, ValueError):
+    """An address cannot be a peer: no URL, or a scheme that no transport serves."""
+
+
+class NotHere(PeerError):
+    """The peer says that it does not have the block. No blame: it is not asked again for this one."""
+
+
+class Denied(PeerError):
+    """The peer refuses this content for good (410, 451). It is not asked again for it."""
+
+
+class Busy(PeerError):
+    """The peer asks to be left alone (429, 502, 503, 504)."""
+
+    def __init__(self, message: str, *, peer: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, peer=peer)
+        self.retry_after = retry_after
+        """Seconds which the peer asked us to wait, if it said."""
+
+
+class Unreachable(PeerError):
+    """No connection could be made: refused, unknown host, no route, TLS failure."""
+
+
+class Stalled(PeerError):
+    """The peer accepted the request and then sent nothing, or almost nothing, for too long."""
+
+
+class PeerFailed(PeerError):
+    """The peer failed while answering: an internal error, a connection closed too early."""
+
+
+class BadAnswer(PeerError):
+    """The peer's answer breaks the protocol: wrong type, wrong length, endless headers or redirects, too large."""
+
+
+class Lied(PeerError):
+    """The peer sent bytes that do not match their name. It is banned for the rest of the session."""
+
+
+# --- not found, fetch
+
+
+class NotFound(SessionctxError, LookupError):
+    """Nobody who was asked has it."""
+
+
+class BlockNotFound(NotFound):
+    """A block is in no place that was looked at; *reasons* tells what each asked peer said."""
+
+    def __init__(self, message: str, *, reasons: Mapping[str, Exception] | None = None) -> None:
+        super().__init__(message)
+        self.reasons: dict[str, Exception] = dict(reasons or {})
+        """Per peer (public address), the last thing it answered."""
+
+
+class PathNotFound(NotFound):
+    """A name on a path does not exist; the message names it and its directory."""
+
+
+class FetchFailed(SessionctxError):
+    """Peers were asked and none could serve, for reasons that may pass; *reasons* lists each peer and why."""
+
+    def __init__(self, message: str, *, reasons: Mapping[str, Exception] | None = None) -> None:
+        super().__init__(message)
+        self.reasons: dict[str, Exception] = dict(reasons or {})
+        """Per peer (public address), why it did not serve."""
+
+    @property
+    def lied(self) -> bool:
+        """Whether some peer sent bytes that did not match their name."""
+        return any(isinstance(reason, Lied) for reason in self.reasons.values())
+
+
+class NoPeers(FetchFailed):
+    """There is nobody to ask: give ``session.begin(peers=[...])`` or ``Node.open(peers=[...])`` an address."""
+
+
+# --- stores
+
+
+class StoreError(SessionctxError):
+    """The place where blocks are kept cannot do what was asked."""
+
+
+class NotAStore(StoreError):
+    """A file or folder was opened as a block store and is something else. It was not changed."""
+
+
+class StoreCorrupt(StoreError):
+    """A store file is damaged. Nothing was changed; the message says what can still be done."""
+
+
+class StoreFull(StoreError):
+    """The disk below a store is full. Blocks stored before are safe."""
+
+
+class StoreClosed(StoreError):
+    """A store was used after it had been closed."""
+
+
+# --- dag
+
+
+class DagError(SessionctxError):
+    """Blocks are good one by one but do not form what was wanted."""
+
+
+class InvalidDag(DagError):
+    """Sizes, types or links of a DAG contradict each other."""
+
+
+class DagTooDeep(DagError):
+    """A DAG or a path is deeper than the limit that keeps work bounded."""
+
+
+class NotAFile(DagError):
+    """A file was wanted, and the CID or path names something else."""
+
+
+class NotADirectory(DagError):
+    """A directory was wanted, and the CID or path names something else."""
+
+
+# --- export
+
+
+class ExportError(SessionctxError):
+    """Something could not be written to the file system. Nothing half-written is left."""
+
+
+class UnsafePath(ExportError):
+    """A name in a DAG would lead outside the target, or through a symlink."""
+
+
+class TargetExists(ExportError):
+    """The target exists already. Choose another, or remove it first."""
+
+
+class TargetUnwritable(ExportError):
+    """The target cannot be written: no permission, no such folder, no room."""
+
+
+# --- environment
+
+
+class NotInTrio(SessionctxError, RuntimeError):
+    """An async function of sessionctx was awaited outside a trio run, for example under asyncio.
+
+    Start the program with ``trio.run(main)``.
+    """
+
+
+class MissingExtra(SessionctxError, ImportError):
+    """A feature needs an optional dependency; the message says what to install."""
+
+
+class SessionLeakWarning(ResourceWarning):
+    """A task went on after the session it inherited had ended, and began a new one.
+
+    Open the nursery inside the session, or start the task under ``session.leave()``.
+    """

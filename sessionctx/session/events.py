@@ -1,0 +1,162 @@
+"""What a session tells about its work: one stream of small frozen events, and the hooks that hear it.
+
+Wants are told by `Wanted`, `Joined` and `Settled`; requests to peers by `Asked` and exactly one of `Answered`,
+`Refused`, `Failed`, `Lied` or `Dropped`. Peers appear in their public form, so an event never carries a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable
+from typing import Literal, TypeAlias
+
+import attrs
+
+Outcome: TypeAlias = Literal["found", "missing", "failed", "cancelled"]
+"""How a want ends; each want ends in exactly one of these."""
+
+log = logging.getLogger("sessionctx.session")
+
+
+@attrs.frozen
+class Event:
+    """Something that happened, at a monotonic time in seconds (``trio.current_time()``)."""
+
+    at: float
+
+
+@attrs.frozen
+class Wanted(Event):
+    """Somebody wants the thing called *name*."""
+
+    name: Hashable
+
+
+@attrs.frozen
+class Joined(Event):
+    """A want found its name in flight already, and shares that fetch."""
+
+    name: Hashable
+
+
+@attrs.frozen
+class Settled(Event):
+    """A want ended."""
+
+    name: Hashable
+    outcome: Outcome
+
+
+@attrs.frozen
+class Asked(Event):
+    """A request for *name* was sent to *peer*; *hedge* when it doubles a request that is late."""
+
+    peer: str
+    name: Hashable
+    hedge: bool = False
+
+
+@attrs.frozen
+class Answered(Event):
+    """*peer* sent *bytes* bytes that match *name*, *seconds* after it was asked."""
+
+    peer: str
+    name: Hashable
+    bytes: int
+    seconds: float
+
+
+@attrs.frozen
+class Refused(Event):
+    """*peer* says that it does not have *name*, or will not give it."""
+
+    peer: str
+    name: Hashable
+    reason: str
+
+
+@attrs.frozen
+class Failed(Event):
+    """*peer* could not answer."""
+
+    peer: str
+    name: Hashable
+    reason: str
+
+
+@attrs.frozen
+class Lied(Event):
+    """*peer* sent bytes that do not match *name*; it is banned for the session."""
+
+    peer: str
+    name: Hashable
+    reason: str
+
+
+@attrs.frozen
+class Dropped(Event):
+    """A request was no longer needed and was cancelled: somebody else was faster, or nobody wants it any more."""
+
+    peer: str
+    name: Hashable
+    bytes: int
+
+
+@attrs.frozen
+class Rested(Event):
+    """*peer* is left alone for *seconds* seconds."""
+
+    peer: str
+    seconds: float
+    reason: str
+
+
+@attrs.frozen
+class Spent(Event):
+    """The budget called *limit* is used up."""
+
+    limit: str
+
+
+@attrs.frozen
+class Ended(Event):
+    """The session ended; nothing follows from it."""
+
+    reason: str
+
+
+Hook: TypeAlias = Callable[[Event], object]
+
+
+@attrs.define(eq=False)
+class Hooks:
+    """The callables that hear a session's events, and its parent's. One that raises is logged once and dropped."""
+
+    parent: Hooks | None = None
+    _hooks: list[Hook] = attrs.field(factory=list[Hook], init=False)
+
+    def __bool__(self) -> bool:
+        """Whether anybody listens; spares building events when nobody does."""
+        return bool(self._hooks) or (self.parent is not None and bool(self.parent))
+
+    def add(self, hook: Hook) -> Callable[[], None]:
+        """Call *hook* with every event from now on; the returned callable stops that."""
+        self._hooks.append(hook)
+
+        def remove() -> None:
+            if hook in self._hooks:
+                self._hooks.remove(hook)
+
+        return remove
+
+    def tell(self, event: Event) -> None:
+        """Hand *event* to every hook, those of the parent last."""
+        for hook in tuple(self._hooks):
+            try:
+                hook(event)
+            except Exception:
+                log.exception("a session hook raised and was dropped: %r", hook)
+                if hook in self._hooks:
+                    self._hooks.remove(hook)
+        if self.parent is not None:
+            self.parent.tell(event)

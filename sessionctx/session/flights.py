@@ -1,0 +1,149 @@
+"""Flights: several tasks want the same name, one fetches it.
+
+There is no background task. The first caller leads and fetches in its own task, the others sleep. If the leader is
+cancelled, or its session ends or runs out of budget, that says nothing about the name: once its fetch has unwound, the
+next sleeper takes the lead with a fetch of its own. So one caller's patience is never another's, and there are never
+two fetches of one name at a time in a tree of sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, TypeVar
+
+import attrs
+import outcome
+import trio
+
+from sessionctx.errors import SessionError
+from sessionctx.session import events
+from sessionctx.session.slots import Slot
+from sessionctx.session.state import Session
+
+T = TypeVar("T")
+
+
+class _Lead:
+    """What a sleeper is woken with when it shall lead."""
+
+
+_LEAD: Final = _Lead()
+
+
+@attrs.define(eq=False)
+class _Flight:
+    """One name in flight: who fetches it and who sleeps until it has landed, first come first."""
+
+    leader: trio.lowlevel.Task
+    sleepers: dict[trio.lowlevel.Task, Session] = attrs.field(factory=dict[trio.lowlevel.Task, Session])
+
+    async def sleep(self, s: Session) -> object:
+        """Wait for the result, an error, or the lead. Being woken and being cancelled exclude each other."""
+        task = trio.lowlevel.current_task()
+        self.sleepers[task] = s
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            del self.sleepers[task]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        return await trio.lowlevel.wait_task_rescheduled(give_up)
+
+
+class Flights:
+    """The table of names in flight in one tree of sessions. It is empty when nothing is."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self) -> None:
+        self._table: dict[Hashable, _Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    async def share(self, s: Session, name: Hashable, fetch: Callable[[], Awaitable[T]]) -> T:
+        """Return what *fetch* returns for *name*, run by this caller or by one that came before."""
+        me = trio.lowlevel.current_task()
+        flight = self._table.get(name)
+        if flight is None:
+            self._table[name] = flight = _Flight(me)
+        elif _runs_inside(me, flight.leader):
+            return await fetch()  # a layer within the leader's own fetch asks again: waiting would wait for itself
+        else:
+            s.account.joined()
+            if s.hooks:
+                s.hooks.tell(events.Joined(trio.current_time(), name))
+            woken = await flight.sleep(s)
+            if woken is not _LEAD:
+                return woken  # type: ignore[return-value]  # what another caller's fetch of this name returned
+        return await self._lead(s, name, flight, fetch)
+
+    async def _lead(self, s: Session, name: Hashable, flight: _Flight, fetch: Callable[[], Awaitable[T]]) -> T:
+        try:
+            value = await fetch()
+        except SessionError:
+            self._pass_on(name, flight)
+            raise
+        except Exception as error:
+            for task in [task for task, theirs in flight.sleepers.items() if theirs is s]:
+                del flight.sleepers[task]
+                trio.lowlevel.reschedule(task, outcome.Error(_copy(error)))
+            self._pass_on(name, flight)  # who has other peers than this session may have more luck
+            raise
+        except BaseException:
+            self._pass_on(name, flight)
+            raise
+        del self._table[name]
+        for task in flight.sleepers:
+            trio.lowlevel.reschedule(task, outcome.Value(value))
+        return value
+
+    def _pass_on(self, name: Hashable, flight: _Flight) -> None:
+        """Wake the next sleeper to lead, or close the flight when there is none."""
+        for task in flight.sleepers:
+            del flight.sleepers[task]
+            flight.leader = task
+            trio.lowlevel.reschedule(task, outcome.Value(_LEAD))
+            return
+        del self._table[name]
+
+
+_FLIGHTS: Slot[Flights] = Slot("flights", make=lambda _: Flights())
+
+
+def flights(s: Session) -> Flights:
+    """Return the flights of the tree that *s* belongs to."""
+    return _FLIGHTS.of(s.root)
+
+
+async def share(s: Session, name: Hashable, fetch: Callable[[], Awaitable[T]]) -> T:
+    """Get *name* once for all who want it at this time, in *s* and every session of its tree.
+
+    *fetch* is run by at most one caller at a time. It should look first whether the name has arrived meanwhile. The
+    call counts as one want of *s*.
+
+    Raises:
+        SessionEnded: *s* has ended, or ends meanwhile.
+        LimitReached: the seconds of *s* are spent meanwhile.
+        Exception: what *fetch* raised; each caller gets an object of its own.
+    """
+    with s.want(name):
+        return await flights(s).share(s, name, fetch)
+
+
+def _runs_inside(task: trio.lowlevel.Task, leader: trio.lowlevel.Task) -> bool:
+    """Whether *task* is *leader*, or a task in a nursery below it."""
+    while task is not leader:
+        nursery = task.parent_nursery
+        if nursery is None:
+            return False
+        task = nursery.parent_task
+    return True
+
+
+def _copy(error: Exception) -> Exception:
+    """Return an error equal to *error* with a traceback of its own, without calling its constructor."""
+    twin = type(error).__new__(type(error), *error.args)
+    twin.args = error.args
+    twin.__dict__.update(error.__dict__)
+    twin.__cause__ = error.__cause__
+    return twin

@@ -1,0 +1,127 @@
+"""Scopes: small objects for one ``with`` block; they bind when entered, and put back what was bound when left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import trio
+
+from sessionctx.errors import SessionError
+from sessionctx.session.binding import Binding, bound
+from sessionctx.session.state import Session
+from sessionctx.session.trio_only import require_trio
+
+S = TypeVar("S", Session, None)
+
+
+class Scope(Generic[S]):
+    """One ``with`` block that binds a session (or none). Usable once."""
+
+    __slots__ = ("_link", "_owns", "_task")
+
+    def __init__(self) -> None:
+        self._link: Binding | None = None
+        self._owns = False
+        self._task: object = None
+
+    def _choose(self) -> S:
+        """Return what this scope binds, and set ``_owns`` if leaving it ends that."""
+        raise NotImplementedError
+
+    def __enter__(self) -> S:
+        if self._link is not None:
+            raise SessionError("a session scope is used once; call session.begin() again for each 'with'")
+        chosen = self._choose()
+        self._link = Binding(chosen, bound.get())
+        self._task = _here()
+        bound.set(self._link)
+        return chosen
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        misuse = self._misuse()
+        try:
+            self._end()
+        finally:
+            self._unbind()
+        if misuse is not None:
+            raise SessionError(misuse)
+
+    def _end(self) -> None:
+        if self._owns:
+            session = self._session()
+            session.left()
+            session.end("its block was left")
+
+    def _session(self) -> Session:
+        assert self._link is not None
+        assert self._link.session is not None
+        return self._link.session
+
+    def _misuse(self) -> str | None:
+        """Say how the block is being left against the laws, or None."""
+        if self._link is None:
+            return "this session scope was never entered"
+        if _here() is not self._task:
+            return (
+                "a session was entered in one task and left in another, which happens when a generator holds one "
+                "across a yield. Hold the session in the task that iterates, or use an async context manager instead."
+            )
+        if bound.get() is not self._link:
+            return (
+                "sessions were left in another order than they were entered, which happens when a generator holds one "
+                "across a yield. Close inner blocks first; wrap generators in contextlib.aclosing(...)."
+            )
+        return None
+
+    def _unbind(self) -> None:
+        """Put back what was bound before, also from below scopes that were not left; a foreign context stays alone."""
+        link = bound.get()
+        while link is not None and link is not self._link:
+            link = link.outer
+        if link is not None and _here() is self._task:
+            bound.set(link.outer)
+
+
+class OwningScope(Scope[Session]):
+    """A scope that may begin a session, and then offers ``async with`` too: the same, and a nursery."""
+
+    __slots__ = ("_manager",)
+
+    async def __aenter__(self) -> Session:
+        require_trio("'async with' on a session")
+        session = self.__enter__()
+        assert self._link is not None
+        self._manager = trio.open_nursery()
+        nursery = await self._manager.__aenter__()
+        self._link.nursery = nursery
+        if self._owns:
+            session.nursery = nursery
+        return session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if self._link is None or _here() is not self._task:
+            self.__exit__(kind, error, traceback)  # raises; another task's nursery cannot be closed from here
+        session = self._session()
+        try:
+            return bool(await self._manager.__aexit__(kind, error, traceback))
+        finally:
+            assert self._link is not None
+            self._link.nursery = None
+            if self._owns:
+                session.nursery = None
+            try:
+                self.__exit__(None, None, None)
+            finally:
+                if self._owns:
+                    with trio.CancelScope(shield=True):
+                        await session.quiet()
+
+
+def _here() -> object:
+    """Return what runs this code: the trio task, or None outside of one."""
+    return trio.lowlevel.current_task() if trio.lowlevel.in_trio_task() else None

@@ -1,0 +1,326 @@
+"""The session itself: its place in the tree, its life, its account, and what hangs on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from typing import Protocol, TypeAlias, TypeVarTuple
+
+import attrs
+import trio
+
+from sessionctx.errors import LimitReached, SessionEnded, SessionError
+from sessionctx.session import events
+from sessionctx.session.account import Account, Statistics
+from sessionctx.session.binding import bound
+from sessionctx.session.events import Hook, Hooks, Outcome
+from sessionctx.session.limits import Limits, reached
+from sessionctx.session.want import Want
+
+Ts = TypeVarTuple("Ts")
+
+
+class HasUrl(Protocol):
+    """Something that can be asked and has an address: a transport of your own, for example."""
+
+    @property
+    def url(self) -> str:
+        """Its address, unique among the session's peers."""
+        ...
+
+
+PeerLike: TypeAlias = str | HasUrl
+"""What ``peers=`` takes: an address, or an object that has one. The layers above know what to do with it."""
+
+
+def _address(peer: PeerLike) -> str:
+    address = peer if isinstance(peer, str) else getattr(peer, "url", None)
+    if not isinstance(address, str) or not address:
+        raise TypeError(f"a peer is an address (str) or an object with a url, not {peer!r}")
+    return address
+
+
+class Closes(Protocol):
+    """What a session needs to know of a slot: how its value ends."""
+
+    def close(self, value: object) -> None:
+        """End *value*."""
+        ...
+
+
+@attrs.define(eq=False, repr=False)
+class Session:
+    """A peer and request tracker, shared by every task that finds it bound.
+
+    Get one from ``session.begin()`` or ``session.current()``, not by calling this class. Its methods are plain calls
+    between checkpoints, so any number of tasks may use it without locks.
+    """
+
+    name: str = "session"
+    """What it is called in errors, events and reports."""
+    limits: Limits = attrs.field(factory=Limits)
+    """Its budgets; for a fork the least of its own and what its parent had left when it was forked."""
+    parent: Session | None = None
+    """The session that it was forked from."""
+
+    ended: str | None = attrs.field(default=None, init=False)
+    """Why it has ended, or None while it lives. After that nothing can be requested, statistics can still be read."""
+    slots: dict[Closes, object] = attrs.field(factory=dict[Closes, object], init=False)
+    """What the layers hung on it; they get at it through their `Slot`."""
+    account: Account = attrs.field(init=False)
+    """What was wanted, asked and received, held against its limits. For the layers; read it with `statistics`."""
+    hooks: Hooks = attrs.field(init=False)
+    """Who hears its events. For the layers; listen with `subscribe`."""
+    nursery: trio.Nursery | None = attrs.field(default=None, init=False)
+    """The nursery of the ``async with`` block that owns it."""
+
+    _peers: dict[str, PeerLike] = attrs.field(factory=dict[str, PeerLike], init=False)
+    _forks: dict[Session, None] = attrs.field(factory=dict["Session", None], init=False)
+    _wants: dict[Want, None] = attrs.field(factory=dict[Want, None], init=False)
+    _token: trio.lowlevel.TrioToken | None = attrs.field(default=None, init=False)
+    _deadline: float = attrs.field(default=float("inf"), init=False)
+    _left: bool = attrs.field(default=False, init=False)
+    _leak_told: bool = attrs.field(default=False, init=False)
+    _quiet: trio.Event | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        parent = self.parent
+        if parent is not None:
+            self.limits = self.limits.within(parent.account.remainder(parent.seconds_left()))
+            parent._forks[self] = None
+        self.account = Account(self.name, self.limits, None if parent is None else parent.account)
+        self.hooks = Hooks(None if parent is None else parent.hooks)
+        if trio.lowlevel.in_trio_run():
+            self._belong(trio.lowlevel.current_trio_token())
+
+    def __repr__(self) -> str:
+        state = "live" if self.ended is None else f"ended: {self.ended}"
+        return f"<Session {self.name!r}, {len(self.peers)} peers, {state}>"
+
+    # --- what it is
+
+    @property
+    def root(self) -> Session:
+        """The session at the top of its tree; itself when it is no fork."""
+        return self if self.parent is None else self.parent.root
+
+    @property
+    def peers(self) -> tuple[PeerLike, ...]:
+        """The peers it was given, its parent's first, in the order they were given."""
+        if self.parent is None:
+            return tuple(self._peers.values())
+        merged = {_address(peer): peer for peer in self.parent.peers}
+        return tuple((merged | self._peers).values())
+
+    def add_peers(self, peers: Iterable[PeerLike]) -> None:
+        """Add to its peers; nothing is removed, and one that is known already stays as it is.
+
+        Raises:
+            TypeError: one of them is neither a text nor has a ``url``.
+        """
+        if isinstance(peers, str):
+            raise TypeError(f"peers= takes a list of addresses, not one text; write peers=[{peers!r}]")
+        for address, peer in [(_address(peer), peer) for peer in peers]:
+            self._peers.setdefault(address, peer)
+
+    def statistics(self) -> Statistics:
+        """Return its account as a frozen record, the usage of its forks included; works after the end, too."""
+        return self.account.statistics()
+
+    def subscribe(self, hook: Hook) -> Callable[[], None]:
+        """Call *hook* with each event of this session and its forks; the returned callable stops that.
+
+        Hooks are called at once, in the task where the event happens, and must not block. One that raises is logged
+        once and dropped.
+        """
+        return self.hooks.add(hook)
+
+    # --- work under it
+
+    def start_soon(self, async_fn: Callable[[*Ts], Awaitable[object]], *args: *Ts, name: object = None) -> None:
+        """Start a child task in the nursery of the innermost ``async with`` block of this session.
+
+        Raises:
+            SessionEnded: the session has ended.
+            SessionError: there is no nursery; the session was begun with a plain ``with``.
+        """
+        self._innermost_nursery().start_soon(async_fn, *args, name=name)
+
+    async def start(self, async_fn: Callable[..., Awaitable[object]], *args: object, name: object = None) -> object:
+        """Start a child task as `start_soon` does, wait until it calls ``task_status.started(value)``, return value."""
+        nursery = self._innermost_nursery()
+        result: object = await nursery.start(async_fn, *args, name=name)
+        return result
+
+    def _innermost_nursery(self) -> trio.Nursery:
+        self.check_usable()
+        link = bound.get()
+        while link is not None:
+            if link.session is self and link.nursery is not None:
+                return link.nursery
+            link = link.outer
+        if self.nursery is None:
+            raise SessionError(f"{self.name} has no nursery: begin it with 'async with session.begin() as s:'")
+        return self.nursery
+
+    def want(self, name: Hashable) -> Want:
+        """Return the scope of one want: entered around the work of getting *name*, it is counted and can be cancelled.
+
+        Entering raises `SessionEnded`, or `SessionError` outside the session's trio run.
+        """
+        return Want(self, name)
+
+    # --- its wants; called by Want
+
+    def want_begins(self, want: Want) -> None:
+        """Register *want* so that ending the session cancels it."""
+        self.check_usable()
+        self._join_run()
+        self._wants[want] = None
+        self.account.want_begins()
+        if self.hooks:
+            self.hooks.tell(events.Wanted(trio.current_time(), want.name))
+
+    def want_ends(self, want: Want, outcome: Outcome) -> None:
+        """Count *want* as settled."""
+        del self._wants[want]
+        self.account.settle(outcome)
+        if self.hooks:
+            self.hooks.tell(events.Settled(trio.current_time(), want.name, outcome))
+        if self._quiet is not None and not self._wants:
+            self._quiet.set()
+
+    # --- its life
+
+    def seconds_left(self) -> float | None:
+        """Seconds until its time budget is spent, or None without one."""
+        if self.limits.seconds is None:
+            return None
+        if self._token is None or not trio.lowlevel.in_trio_run():
+            return self.limits.seconds
+        return max(self._deadline - trio.current_time(), 0)
+
+    @property
+    def deadline(self) -> float:
+        """The trio time at which its budget of seconds is spent; infinite without one."""
+        return self._deadline
+
+    def check_usable(self) -> None:
+        """Raise `SessionEnded` if it has ended."""
+        if self.ended is not None:
+            raise self.ended_error()
+
+    def ended_error(self) -> SessionEnded:
+        """Build the error for use after the end."""
+        return SessionEnded(
+            f"{self.name} has ended ({self.ended}). If a task outlived its session, open its nursery inside "
+            f"'with session.begin():', or start it under 'with session.leave():'."
+        )
+
+    def time_spent(self) -> LimitReached:
+        """Build the error for a spent budget of seconds, and tell it."""
+        if self.hooks:
+            self.hooks.tell(events.Spent(trio.current_time(), "seconds"))
+        return reached("seconds", self.limits, self.name)
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """End it now, before its block is left: its forks first, then its nursery and every request in flight.
+
+        Requests surface `SessionEnded` in their tasks. Cancelling twice, or after the end, does nothing.
+        """
+        if self.ended is None:
+            self.end(reason)
+            if self.nursery is not None:
+                self.nursery.cancel_scope.cancel()
+
+    def end(self, reason: str) -> None:
+        """End it: the state turns at once, forks end first, slots close in reverse, requests in flight are cancelled.
+
+        Ending twice does nothing. Raises what slots raised while closing, after everything has ended.
+        """
+        if self.ended is not None:
+            return
+        self.ended = reason or "ended"
+        failures: list[Exception] = []
+        for fork in reversed(tuple(self._forks)):
+            _attempt(failures, fork.end, f"its parent {self.name} ended: {reason}")
+        for slot, value in reversed(tuple(self.slots.items())):
+            _attempt(failures, slot.close, value)
+        self._cancel_wants()
+        if self.parent is not None:
+            self.parent._forks.pop(self, None)
+        if self.hooks and trio.lowlevel.in_trio_run():
+            self.hooks.tell(events.Ended(trio.current_time(), reason))
+        _raise_all(failures, f"{self.name} ended, and parts of it failed to close")
+
+    def left(self) -> None:
+        """Note that its block was left: whoever still has it bound has leaked it."""
+        self._left = True
+
+    def check_left(self) -> None:
+        """Raise `SessionEnded` if it was cancelled while its block is still open: the block has to wind down."""
+        if not self._left:
+            raise self.ended_error()
+
+    def tell_leak_once(self) -> bool:
+        """Whether this is the first leak of it to be told."""
+        first = not self._leak_told
+        self._leak_told = True
+        return first
+
+    async def quiet(self) -> None:
+        """Wait until nothing is in flight under it. Used on the way out of ``async with``."""
+        while self._wants:
+            self._quiet = trio.Event()
+            await self._quiet.wait()
+
+    def _cancel_wants(self) -> None:
+        if not self._wants or self._token is None:
+            return
+        if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token:
+            _cancel_each(self._wants)
+            return
+        with contextlib.suppress(trio.RunFinishedError):  # ended from the thread that holds a blocking session
+            self._token.run_sync_soon(_cancel_each, self._wants)
+
+    def _join_run(self) -> None:
+        """Bind a session that was begun outside any trio run to this one; refuse the work of other runs."""
+        if not trio.lowlevel.in_trio_run():
+            raise SessionError(
+                f"{self.name}: requests are made from trio tasks. In a worker thread, go back with "
+                f"trio.from_thread.run(...); at top level, use trio.run(...)."
+            )
+        token = trio.lowlevel.current_trio_token()
+        if self._token is None:
+            self._belong(token)
+        elif self._token is not token:
+            raise SessionError(
+                f"{self.name} belongs to another trio run. Begin a session inside this one, or leave the other "
+                f"with 'with session.leave():' before trio.run(...)."
+            )
+
+    def _belong(self, token: trio.lowlevel.TrioToken) -> None:
+        if self.parent is not None and self.parent._token is None:
+            self.parent._belong(token)
+        self._token = token
+        if self.limits.seconds is not None:
+            self._deadline = trio.current_time() + self.limits.seconds
+
+
+def _cancel_each(wants: Iterable[Want]) -> None:
+    for want in tuple(wants):
+        want.cancel()
+
+
+def _attempt(failures: list[Exception], fn: Callable[[*Ts], object], *args: *Ts) -> None:
+    try:
+        fn(*args)
+    except Exception as error:  # noqa: BLE001  # collected, and raised when all has ended
+        failures.append(error)
+
+
+def _raise_all(failures: list[Exception], message: str) -> None:
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise ExceptionGroup(message, failures)

@@ -1,0 +1,184 @@
+"""The five ways to say which session is bound: begin, fork, leave, use, and current to look."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TypeVar, overload
+
+from sessionctx.errors import NoSession, SessionConflict, SessionLeakWarning
+from sessionctx.session.binding import bound
+from sessionctx.session.limits import Limits
+from sessionctx.session.scope import OwningScope, Scope
+from sessionctx.session.state import PeerLike, Session
+
+D = TypeVar("D")
+
+
+class _Raise:
+    """Marks that no default was given."""
+
+
+_RAISE = _Raise()
+
+
+@overload
+def current() -> Session: ...
+@overload
+def current(default: D) -> Session | D: ...
+def current(default: object = _RAISE) -> object:
+    """Return the session that is bound here.
+
+    With a *default*, it is returned where there is none, or only one that has ended.
+
+    Raises:
+        NoSession: nothing is bound here.
+        SessionEnded: the bound session has ended; a task outlived it.
+    """
+    link = bound.get()
+    if link is not None:
+        session = link.session
+        if session is not None:
+            if session.ended is None:
+                return session
+            if default is _RAISE:
+                raise session.ended_error()
+    if default is _RAISE:
+        raise NoSession("no session is bound here; open one with 'with session.begin():', or ask session.current(None)")
+    return default
+
+
+class begin(OwningScope):  # noqa: N801  # reads as the verb it is
+    """Join the session that is bound here, or begin one.
+
+    Joining binds it again and owns nothing; beginning owns the new session, and leaving the block ends it. (Unlike
+    SQLAlchemy's ``Session.begin``, a second one inside the first is fine: that is the point.)
+
+    Args:
+        peers: addresses (or objects with a ``url``) to ask; when joining they are added to the session's.
+        limits: budgets of a session that begins here.
+        name: what to call it in errors, events and reports; default ``"session"``.
+        outermost: raise where this would join.
+
+    Raises (on entering):
+        SessionConflict: it would join, and *limits* or *name* differ from the running session's, or *outermost* is set.
+        SessionEnded: the bound session was cancelled, and its block is still open.
+
+    Warns `SessionLeakWarning`, once per session, when the bound one has ended because this task outlived it; a fresh
+    session begins then.
+    """
+
+    __slots__ = ("_limits", "_name", "_outermost", "_peers")
+
+    def __init__(
+        self,
+        peers: Iterable[PeerLike] = (),
+        *,
+        limits: Limits | None = None,
+        name: str | None = None,
+        outermost: bool = False,
+    ) -> None:
+        super().__init__()
+        self._peers = peers
+        self._limits = limits
+        self._name = name
+        self._outermost = outermost
+
+    def _choose(self) -> Session:
+        link = bound.get()
+        session = None if link is None else link.session
+        if session is not None and session.ended is None:
+            self._check_join(session)
+        else:
+            if session is not None:
+                session.check_left()
+                _warn_of_leak(session)
+            session = Session(name=self._name or "session", limits=self._limits or Limits())
+            self._owns = True
+        if self._peers:
+            session.add_peers(self._peers)
+        return session
+
+    def _check_join(self, session: Session) -> None:
+        if self._outermost:
+            raise SessionConflict(
+                f"begin(outermost=True): {session.name} is running here already. Step out with session.leave() first, "
+                f"or branch with session.fork()."
+            )
+        for what, wanted, running in (("limits", self._limits, session.limits), ("name", self._name, session.name)):
+            if wanted is not None and wanted != running:
+                raise SessionConflict(
+                    f"begin({what}={wanted!r}) would join {session.name}, whose {what} are {running!r}. Use "
+                    f"session.fork({what}=...) for a session of its own, or leave {what}= out to join."
+                )
+
+
+class fork(OwningScope):  # noqa: N801
+    """Begin a new session that knows what the one bound here knows; leaving the block ends it.
+
+    Args:
+        peers: asked in addition to the parent's; the parent does not get them.
+        limits: its own budgets. It is held to the least of these and what its parent has left, and what it uses counts
+            against both.
+        name: default: its parent's name and ``"/fork"``.
+
+    Raises (on entering):
+        NoSession, SessionEnded: there is nothing to fork.
+    """
+
+    __slots__ = ("_limits", "_name", "_peers")
+
+    def __init__(
+        self, peers: Iterable[PeerLike] = (), *, limits: Limits | None = None, name: str | None = None
+    ) -> None:
+        super().__init__()
+        self._peers = peers
+        self._limits = limits
+        self._name = name
+
+    def _choose(self) -> Session:
+        parent = current()
+        session = Session(name=self._name or f"{parent.name}/fork", limits=self._limits or Limits(), parent=parent)
+        session.add_peers(self._peers)
+        self._owns = True
+        return session
+
+
+class leave(Scope[None]):  # noqa: N801
+    """Bind no session in this block, nor in tasks started from it; ends nothing.
+
+    The way to start a task that shall outlive the session.
+    """
+
+    __slots__ = ()
+
+    def _choose(self) -> None:
+        return None
+
+
+class use(Scope[Session]):  # noqa: N801
+    """Bind a session that you hold, for example in a server's callback; owns nothing.
+
+    Raises (on entering):
+        SessionEnded: it has ended.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._held = session
+
+    def _choose(self) -> Session:
+        self._held.check_usable()
+        return self._held
+
+
+def _warn_of_leak(session: Session) -> None:
+    if session.tell_leak_once():
+        warnings.warn(
+            f"{session.name} has ended, but a task that inherited it went on and begins a session of its own. "
+            f"Open its nursery inside 'with session.begin():', or start it under 'with session.leave():'.",
+            SessionLeakWarning,
+            stacklevel=4,
+        )

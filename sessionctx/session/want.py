@@ -1,0 +1,64 @@
+"""One want: the time in which somebody waits for one name, counted, and cancellable by the session's end."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import trio
+
+from sessionctx.errors import NotFound, SessionEnded
+from sessionctx.session.events import Outcome
+
+if TYPE_CHECKING:
+    from sessionctx.session.state import Session
+
+
+class Want:
+    """A scope around the work of getting *name*.
+
+    However the block ends, the want is counted once: found, missing (`NotFound`), failed (another error) or cancelled.
+    When the session ends meanwhile, the block is cancelled and `SessionEnded` is raised in its task; when its time is
+    spent, `LimitReached`.
+    """
+
+    __slots__ = ("_scope", "name", "session")
+
+    def __init__(self, session: Session, name: Hashable) -> None:
+        self.session = session
+        self.name = name
+        self._scope = trio.CancelScope()
+
+    def __enter__(self) -> Self:
+        self.session.want_begins(self)
+        self._scope.deadline = self.session.deadline
+        self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._scope.__exit__(kind, error, traceback)
+        finally:
+            self.session.want_ends(self, _outcome(error))
+        if not self._scope.cancelled_caught:
+            return  # ended well, or with an error that says enough
+        if self.session.ended is not None:
+            raise self.session.ended_error()
+        raise self.session.time_spent()
+
+    def cancel(self) -> None:
+        """Cancel the block because the session ended."""
+        self._scope.cancel(reason="the session ended")
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    if error is None:
+        return "found"
+    if isinstance(error, NotFound):
+        return "missing"
+    if isinstance(error, SessionEnded) or not isinstance(error, Exception):
+        return "cancelled"
+    return "failed"
