@@ -49,11 +49,18 @@ class Settled(Event):
 
 @attrs.frozen
 class Asked(Event):
-    """A request for *name* was sent to *peer*; *hedge* when it doubles a request that is late."""
+    """A request for *name* was sent to *peer*."""
 
     peer: str
     name: Hashable
-    hedge: bool = False
+
+
+@attrs.frozen
+class Hedged(Event):
+    """The request for *name* that is sent to *peer* next doubles one that is late elsewhere."""
+
+    peer: str
+    name: Hashable
 
 
 @attrs.frozen

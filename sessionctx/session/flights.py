@@ -115,11 +115,11 @@ def flights(s: Session) -> Flights:
     return _FLIGHTS.of(s.root)
 
 
-async def share(s: Session, name: Hashable, fetch: Callable[[], Awaitable[T]]) -> T:
+async def share(s: Session, name: Hashable, fetch: Callable[[], Awaitable[T]], *, key: Hashable = None) -> T:
     """Get *name* once for all who want it at this time, in *s* and every session of its tree.
 
     *fetch* is run by at most one caller at a time. It should look first whether the name has arrived meanwhile. The
-    call counts as one want of *s*.
+    call counts as one want of *s*. Names that differ but mean the same thing share under a common *key*.
 
     Raises:
         SessionEnded: *s* has ended, or ends meanwhile.
@@ -127,7 +127,7 @@ async def share(s: Session, name: Hashable, fetch: Callable[[], Awaitable[T]]) -
         Exception: what *fetch* raised; each caller gets an object of its own.
     """
     with s.want(name):
-        return await flights(s).share(s, name, fetch)
+        return await flights(s).share(s, name if key is None else key, fetch)
 
 
 def _runs_inside(task: trio.lowlevel.Task, leader: trio.lowlevel.Task) -> bool:

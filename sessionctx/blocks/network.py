@@ -1,0 +1,69 @@
+"""Blocks from the network: what the local store lacks is fetched from the session's peers, verified, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from sessionctx import session
+from sessionctx.blocks.base import Blockstore
+from sessionctx.content import CID, Block
+from sessionctx.errors import BlockNotFound
+from sessionctx.fetch import fetch
+from sessionctx.session import PeerLike, Session
+
+
+class NetworkBlocks:
+    """A block store over a *local* one whose misses go to the peers of the session that is bound here.
+
+    Without a session, each `get` has one for its own length. *peers* are asked by default: they are added to whatever
+    session is used. Everything but `get` concerns the local store alone.
+    """
+
+    def __init__(self, local: Blockstore, peers: Iterable[PeerLike] = ()) -> None:
+        self.local = local
+        self.peers = tuple(peers)
+
+    async def get(self, cid: CID) -> Block:
+        """Return the block, from the local store or else from the best of the peers.
+
+        However many tasks ask for it at a time, it is fetched once.
+
+        Raises:
+            BlockNotFound: every peer says that it does not have it.
+            FetchFailed: peers could not serve it; the error lists each and why.
+            LimitReached, SessionEnded: the session has no more to give.
+        """
+        session.require_trio("NetworkBlocks.get")
+        try:
+            return await self.local.get(cid)
+        except BlockNotFound:
+            pass
+        with session.begin(peers=self.peers) as s:
+            data = await session.share(s, cid, partial(self._load, s, cid), key=cid.multihash)
+        return Block.vouched(cid, data)
+
+    async def _load(self, s: Session, cid: CID) -> bytes:
+        try:
+            return (await self.local.get(cid)).data  # it may have come while this caller waited for the lead
+        except BlockNotFound:
+            pass
+        data = await fetch(s, cid)
+        await self.local.put(Block.vouched(cid, data))
+        return data
+
+    async def has(self, cid: CID) -> bool:
+        """Whether the local store has it."""
+        return await self.local.has(cid)
+
+    async def put(self, block: Block) -> None:
+        """Keep the block in the local store."""
+        await self.local.put(block)
+
+    async def put_many(self, blocks: Iterable[Block]) -> None:
+        """Keep the blocks in the local store."""
+        await self.local.put_many(blocks)
+
+    async def delete(self, cid: CID) -> None:
+        """Drop the block from the local store."""
+        await self.local.delete(cid)

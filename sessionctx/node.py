@@ -1,0 +1,71 @@
+"""A node: the floors wired together, one object to work with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from os import PathLike
+from pathlib import Path
+
+import attrs
+
+from sessionctx import session
+from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, NetworkBlocks
+from sessionctx.dag import Dag, Files
+from sessionctx.session import PeerLike
+
+STORE_NAME = "blocks.sqlite3"
+"""What the store file in a node's folder is called."""
+
+
+@attrs.frozen(eq=False)
+class Node:
+    """Where blocks are kept, who is asked for those that are not, and what can be done with them.
+
+    ::
+
+        async with Node.open("./data") as node:
+            with session.begin(peers=["https://a.example", "https://b.example"]):
+                await node.files.export(cid, "./out")
+    """
+
+    store: Blockstore
+    """Where blocks are kept; asks nobody."""
+    blocks: NetworkBlocks
+    """The store, and the peers of the session behind it."""
+    dag: Dag
+    """DAGs: get, walk, resolve paths, CAR files."""
+    files: Files
+    """Files and folders: add, export, cat, ls, stat."""
+
+    @classmethod
+    def over(cls, store: Blockstore, *, peers: Iterable[PeerLike] = ()) -> Node:
+        """Wire a node over a *store* that is open already; closing it remains the caller's."""
+        blocks = NetworkBlocks(store, peers)
+        return cls(store, blocks, Dag(blocks), Files(blocks))
+
+    @classmethod
+    def open(
+        cls, path: str | PathLike[str] | None = None, *, peers: Iterable[PeerLike] = ()
+    ) -> AbstractAsyncContextManager[Node]:
+        """Open a node: ``async with Node.open("./data") as node:``.
+
+        Args:
+            path: the folder for its blocks, made if need be; None keeps them in memory.
+            peers: who is asked by default, in every session in which the node is used.
+
+        Raises (on entering):
+            NotInTrio: outside a trio run.
+            StoreError: the folder holds something else than a store, or cannot be written.
+        """
+        return _open(path, tuple(peers))
+
+
+@asynccontextmanager
+async def _open(path: str | PathLike[str] | None, peers: tuple[PeerLike, ...]) -> AsyncGenerator[Node, None]:
+    session.require_trio("Node.open")
+    if path is None:
+        yield Node.over(MemoryBlockstore(), peers=peers)
+        return
+    async with DiskBlockstore.open(Path(path) / STORE_NAME) as store:
+        yield Node.over(store, peers=peers)

@@ -1,0 +1,27 @@
+"""Who can be asked, and what they did: a ledger per session, scores, and the choice among peers. Pure arithmetic."""
+
+from __future__ import annotations
+
+from sessionctx.peers.choose import explorable, soonest
+from sessionctx.peers.health import AFTER, Health
+from sessionctx.peers.ledger import LEDGER, Ask, Ledger, statistics
+from sessionctx.peers.peer import Peer
+from sessionctx.peers.record import PeerStatistics, Record
+from sessionctx.peers.score import Typical, expected, typical
+
+__all__ = [
+    "AFTER",
+    "LEDGER",
+    "Ask",
+    "Health",
+    "Ledger",
+    "Peer",
+    "PeerStatistics",
+    "Record",
+    "Typical",
+    "expected",
+    "explorable",
+    "soonest",
+    "statistics",
+    "typical",
+]

@@ -1,0 +1,198 @@
+"""The ledger of a session: a record per peer, and the requests that are on their way. Pure; time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Final
+
+import attrs
+
+from sessionctx.peers.health import Health
+from sessionctx.peers.peer import Peer
+from sessionctx.peers.record import PeerStatistics, Record
+from sessionctx.session import Session, Slot
+
+FOLD: Final = 0.5
+"""The weight of what a fork has learnt against what its parent knows."""
+LEAST_SILENCE: Final = 0.1
+"""Seconds; a shorter silence means nothing."""
+MUCH_LATER: Final = 3.0
+"""A request that is silent for so many times its predicted duration is not merely slower than another."""
+SHORTEST: Final = 1e-4
+"""Seconds; an answer that comes in less tells no rate."""
+
+
+@attrs.define(eq=False)
+class Ledger:
+    """What a session knows of its peers. A fork's ledger is a child: it starts from what its parent knows."""
+
+    parent: Ledger | None = None
+    _records: dict[str, Record] = attrs.field(factory=dict[str, Record], init=False)
+
+    def add(self, peer: Peer) -> Record:
+        """Return the record of *peer*, made if need be."""
+        record = self._records.get(peer.address)
+        if record is None:
+            above = None if self.parent is None else self.parent.add(peer)
+            record = self._records[peer.address] = Record(peer, above)
+            if above is not None:
+                _inherit(record, above)
+        return record
+
+    def records(self) -> tuple[Record, ...]:
+        """Return all records, in the order in which their peers were added."""
+        return tuple(self._records.values())
+
+    def statistics(self) -> tuple[PeerStatistics, ...]:
+        """Return a frozen snapshot of each record."""
+        return tuple(record.statistics() for record in self._records.values())
+
+    def child(self) -> Ledger:
+        """Return the ledger of a fork."""
+        return Ledger(self)
+
+    def fold(self) -> None:
+        """Tell the parent, at reduced weight, what was learnt; a lie and a plain no are facts and count in full."""
+        for record in self._records.values():
+            if record.above is not None:
+                _fold(record, record.above)
+
+
+@attrs.define(eq=False)
+class Ask:
+    """One request on its way to one peer. Exactly one of its five endings is called."""
+
+    record: Record
+    name: Hashable
+    size: int
+    """How many bytes are expected."""
+    began: float
+    predicted: float
+    """Seconds that it was expected to take."""
+    received: int = 0
+    heard: float = attrs.field(init=False)
+    """When the last bytes came, or else when it was sent."""
+    _first: float | None = attrs.field(default=None, init=False)
+    _first_total: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.heard = self.began
+
+    @classmethod
+    def send(cls, record: Record, name: Hashable, size: int, now: float, predicted: float) -> Ask:
+        """Note that *name* is asked of the record's peer."""
+        for each in _upwards(record):
+            each.asked += 1
+            each.in_flight += 1
+            each.in_flight_bytes += size
+        return cls(record, name, size, now, predicted)
+
+    def arrived(self, count: int, now: float) -> None:
+        """Note *count* fresh bytes."""
+        if self._first is None:
+            self._first = now
+            self._first_total = self.record.bytes
+        self.received += count
+        self.heard = now
+        for each in _upwards(self.record):
+            each.bytes += count
+
+    def found(self, now: float) -> None:
+        """It brought the right bytes."""
+        self._end()
+        record = self.record
+        for each in _upwards(record):
+            each.found += 1
+        record.heard(latency=(self._first or now) - self.began, rate=self._rate(now))
+        record.lateness.append((now - self.began) / max(self.predicted, SHORTEST))
+        record.answered()
+
+    def missing(self, now: float) -> None:
+        """The peer says it does not have it, or will not give it."""
+        self._end()
+        for each in _upwards(self.record):
+            each.missing += 1
+        self.record.forget_me_not(self.name)
+        self.record.heard(latency=now - self.began)
+        self.record.answered()
+
+    def failed(self, reason: str, now: float, *, asked_for: float | None = None) -> float:
+        """The peer failed; returns for how many seconds it will be left alone."""
+        self._end()
+        for each in _upwards(self.record):
+            each.failed += 1
+        return self.record.fell(reason, now, asked_for=asked_for)
+
+    def lied(self, reason: str) -> None:
+        """The bytes did not match."""
+        self._end()
+        for each in _upwards(self.record):
+            each.lied += 1
+        self.record.ban(reason)
+
+    def dropped(self, now: float) -> float:
+        """It was not needed any more: no blame for that, but a peer that had fallen silent rests.
+
+        Returns for how many seconds it will be left alone.
+        """
+        self._end()
+        for each in _upwards(self.record):
+            each.cancelled += 1
+        silent = now - self.heard
+        if silent < max(LEAST_SILENCE, MUCH_LATER * self.predicted):
+            return 0.0
+        return self.record.fell(f"silent for {silent:.1f} seconds", now)
+
+    def _end(self) -> None:
+        for each in _upwards(self.record):
+            each.in_flight -= 1
+            each.in_flight_bytes -= self.size
+
+    def _rate(self, now: float) -> float | None:
+        """Bytes per second that the peer sent, on all its requests, while this answer came."""
+        if self._first is None or now - self._first < SHORTEST:
+            return None
+        return (self.record.bytes - self._first_total) / (now - self._first)
+
+
+def _upwards(record: Record) -> tuple[Record, ...]:
+    return (record,) if record.above is None else (record, *_upwards(record.above))
+
+
+def _inherit(record: Record, above: Record) -> None:
+    record.health = above.health
+    record.failures = above.failures
+    record.rest_until = above.rest_until
+    record.reason = above.reason
+    record.latency = above.latency
+    record.rate = above.rate
+    record.success = above.success
+    record.window = above.window
+    record.lateness.extend(above.lateness)
+
+
+def _fold(record: Record, above: Record) -> None:
+    if record.health is Health.BANNED:
+        above.ban(record.reason or "it lied in a fork")
+    for name in record.absent:
+        above.forget_me_not(name)
+    if record.asked:
+        above.latency = _blend(above.latency, record.latency)
+        above.rate = _blend(above.rate, record.rate)
+        above.success += FOLD * (record.success - above.success)
+        if above.health is Health.FRESH and record.health is Health.GOOD:
+            above.health = Health.GOOD
+
+
+def _blend(old: float | None, new: float | None) -> float | None:
+    if old is None or new is None:
+        return new if old is None else old
+    return old + FOLD * (new - old)
+
+
+LEDGER: Slot[Ledger] = Slot("peers", make=lambda _: Ledger(), fork=Ledger.child, end=Ledger.fold)
+
+
+def statistics(s: Session) -> tuple[PeerStatistics, ...]:
+    """Return what session *s* knows of each peer it has dealt with; works after its end, too."""
+    return LEDGER.of(s).statistics() if LEDGER in s.slots or s.ended is None else ()

@@ -1,0 +1,167 @@
+"""What one peer did: its counts, its health, and estimates of how fast it is. Pure arithmetic; time is an argument."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from typing import Final
+
+import attrs
+
+from sessionctx.peers.health import Health, after, rest
+from sessionctx.peers.peer import Peer
+
+MOST_ABSENT: Final = 65_536
+"""How many names a peer is remembered not to have; the oldest are forgotten first."""
+GAIN: Final = 0.25
+"""How much one observation moves an estimate."""
+
+
+@attrs.frozen(kw_only=True)
+class PeerStatistics:
+    """A snapshot of one peer's record. ``asked == found + missing + failed + lied + cancelled + in_flight``."""
+
+    url: str
+    """Its address without credentials."""
+    state: str
+    """``fresh``, ``good``, ``resting`` or ``banned``."""
+    asked: int
+    found: int
+    missing: int
+    failed: int
+    lied: int
+    cancelled: int
+    in_flight: int
+    bytes: int
+    """Bytes that it sent, useful or not."""
+    latency: float | None
+    """Seconds until its first byte; None before one came."""
+    throughput: float | None
+    """Bytes per second while it sends; None before it sent any."""
+    reason: str | None
+    """Why it rests or is banned, or what went wrong last."""
+
+
+@attrs.define(eq=False)
+class Record:
+    """One peer in one ledger.
+
+    Counts are kept in the record and in those *above* it (the same peer in the parents' ledgers); health and estimates
+    are its own.
+    """
+
+    peer: Peer
+    above: Record | None = None
+
+    asked: int = 0
+    found: int = 0
+    missing: int = 0
+    failed: int = 0
+    lied: int = 0
+    cancelled: int = 0
+    in_flight: int = 0
+    in_flight_bytes: int = 0
+    bytes: int = 0
+
+    health: Health = Health.FRESH
+    failures: int = 0
+    """In a row."""
+    rest_until: float = 0.0
+    reason: str | None = None
+    latency: float | None = None
+    """Seconds to the first byte: follows a rise at once and a fall slowly (peak EWMA)."""
+    rate: float | None = None
+    """Bytes per second of all its answers together, while they come."""
+    success: float = 1.0
+    """Share of its requests that brought something, the last ones weighing most."""
+    window: float = 2.0
+    """How many requests at a time it has earned."""
+    lateness: deque[float] = attrs.field(factory=lambda: deque[float](maxlen=20))
+    """Of its last answers: seconds taken by seconds predicted."""
+    absent: dict[Hashable, None] = attrs.field(factory=dict[Hashable, None])
+
+    # --- reading
+
+    def lacks(self, name: Hashable) -> bool:
+        """Whether the peer has said that it does not have *name*."""
+        return name in self.absent or (self.above is not None and self.above.lacks(name))
+
+    def wake(self, now: float) -> Health:
+        """Return its health at *now*; a rest that is over has become a fresh start."""
+        if self.health is Health.RESTING and now >= self.rest_until:
+            self.health = after(self.health, "rested")
+            self.window = 1.0
+        return self.health
+
+    def room(self, now: float) -> int:
+        """How many more requests it may get now."""
+        health = self.wake(now)
+        if health in {Health.RESTING, Health.BANNED}:
+            return 0
+        top = self
+        while top.above is not None:
+            top = top.above
+        wide = 1 if health is Health.FRESH else min(int(self.window), self.peer.most)
+        return max(wide - top.in_flight, 0)
+
+    def statistics(self) -> PeerStatistics:
+        """Return a frozen copy."""
+        return PeerStatistics(
+            url=self.peer.public,
+            state=self.health.value,
+            asked=self.asked,
+            found=self.found,
+            missing=self.missing,
+            failed=self.failed,
+            lied=self.lied,
+            cancelled=self.cancelled,
+            in_flight=self.in_flight,
+            bytes=self.bytes,
+            latency=self.latency,
+            throughput=self.rate,
+            reason=self.reason,
+        )
+
+    # --- what happened
+
+    def heard(self, *, latency: float | None = None, rate: float | None = None) -> None:
+        """Learn from one answer how soon and how fast it came."""
+        if latency is not None:
+            if self.latency is None or latency > self.latency:
+                self.latency = latency
+            else:
+                self.latency += GAIN * (latency - self.latency)
+        if rate is not None:
+            self.rate = rate if self.rate is None else self.rate + GAIN * (rate - self.rate)
+
+    def answered(self) -> None:
+        """It answered, with the content or with a plain no: it is there, and the window on it may open."""
+        self.health = after(self.health, "answered")
+        self.failures = 0
+        self.success += GAIN * (1.0 - self.success)
+        self.window = min(self.window + 1.0, float(self.peer.most))
+
+    def fell(self, reason: str, now: float, *, asked_for: float | None = None) -> float:
+        """It failed: it rests, and its window closes by half. Returns for how many seconds, 0 if it was resting."""
+        was_resting = self.wake(now) is Health.RESTING
+        self.health = after(self.health, "failed")
+        self.reason = reason
+        self.success += GAIN * (0.0 - self.success)
+        self.window = max(self.window / 2.0, 1.0)
+        if was_resting and asked_for is None:
+            return 0.0
+        self.failures += 0 if was_resting else 1
+        seconds = rest(self.failures, asked_for)
+        self.rest_until = max(self.rest_until, now + seconds)
+        return seconds
+
+    def ban(self, reason: str) -> None:
+        """Its bytes did not match their name: no way back in this session."""
+        self.health = after(self.health, "lied")
+        self.reason = reason
+
+    def forget_me_not(self, name: Hashable) -> None:
+        """Remember that it does not have *name*."""
+        self.absent[name] = None
+        if len(self.absent) > MOST_ABSENT:
+            del self.absent[next(iter(self.absent))]

@@ -1,0 +1,109 @@
+"""Fakes: peers in memory that serve, lack, fail, lie and stall on request, on trio's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Self
+
+import attrs
+import trio
+
+from sessionctx.content import CID, Block
+from sessionctx.errors import NotHere, PeerError, PeerFailed
+from sessionctx.transports import Can, CarAnswer, Progress, Scope
+
+CHUNK = 16 * 1024
+
+
+@attrs.define(eq=False)
+class FakePeer:
+    """A peer that holds *blocks* in memory; give it to ``session.begin(peers=[...])`` as it is.
+
+    It answers *latency* seconds after it was asked, and sends *rate* bytes per second on all requests together, in
+    chunks, as a server behind one line does. *faults* maps the number of a request (from 0) to what becomes of it: an
+    error to raise (None for none), so ``faults=lambda n: PeerFailed("no") if n % 3 == 2 else None`` fails every third.
+    """
+
+    url: str
+    blocks: dict[bytes, bytes] = attrs.field(factory=dict[bytes, bytes])
+    latency: float = 0.01
+    rate: float = float("inf")
+    lies: bool = False
+    """Whether it flips a byte in everything it sends."""
+    stalls_after: int | None = None
+    """After how many bytes of an answer it stops for ever."""
+    faults: Callable[[int], PeerError | None] = lambda _: None
+    can: Can = attrs.field(factory=Can)
+
+    asked: list[CID] = attrs.field(factory=list[CID], init=False)
+    """Every request, in order."""
+    in_flight: int = attrs.field(default=0, init=False)
+    worst: int = attrs.field(default=0, init=False)
+    """The most requests it ever had at a time."""
+    _line_free: float = attrs.field(default=0.0, init=False)
+
+    @classmethod
+    def holding(cls, url: str, blocks: Iterable[Block], **options: object) -> Self:
+        """Return a peer that holds *blocks*."""
+        return cls(url, {block.cid.multihash: block.data for block in blocks}, **options)  # type: ignore[arg-type]
+
+    @property
+    def public(self) -> str:
+        """Its address; it has no secrets."""
+        return self.url
+
+    async def block(self, cid: CID, *, progress: Progress | None = None) -> bytes:
+        """Answer as it was told to."""
+        number = len(self.asked)
+        self.asked.append(cid)
+        self.in_flight += 1
+        self.worst = max(self.worst, self.in_flight)
+        try:
+            await trio.sleep(self.latency)
+            fault = self.faults(number)
+            if fault is not None:
+                fault.peer = self.url
+                raise fault
+            data = self.blocks.get(cid.multihash)
+            if data is None:
+                raise NotHere(f"{self.url} does not have {cid}", peer=self.url)
+            await self._send(data, progress)
+            return _flip(data) if self.lies else data
+        finally:
+            self.in_flight -= 1
+
+    async def _send(self, data: bytes, progress: Progress | None) -> None:
+        sent = 0
+        for size in _chunks(len(data)):
+            if self.stalls_after is not None and sent + size > self.stalls_after:
+                await trio.sleep_forever()
+            begin = max(self._line_free, trio.current_time())
+            self._line_free = begin + size / self.rate
+            await trio.sleep_until(self._line_free)
+            sent += size
+            if progress is not None:
+                progress(size)
+
+    def car(
+        self,
+        cid: CID,
+        *,
+        path: str = "",
+        scope: Scope = "all",
+        span: str | None = None,
+        progress: Progress | None = None,
+    ) -> AbstractAsyncContextManager[CarAnswer]:
+        """Refuse: it serves single blocks only, as its ``can`` says."""
+        del cid, path, scope, span, progress
+        raise PeerFailed(f"{self.url} serves no CARs", peer=self.url)
+
+
+def _chunks(length: int) -> Iterator[int]:
+    while length > 0:
+        yield min(length, CHUNK)
+        length -= CHUNK
+
+
+def _flip(data: bytes) -> bytes:
+    return bytes([data[0] ^ 1]) + data[1:] if data else b"\0"
