@@ -138,16 +138,20 @@ class Account:
             in_flight=limits.in_flight,
         )
 
+    @property
+    def open(self) -> int:
+        """Wants that have not ended."""
+        return self.wants - self.found - self.missing - self.failed - self.cancelled
+
     def statistics(self) -> Statistics:
         """Return a frozen copy of the counts."""
-        ended = self.found + self.missing + self.failed + self.cancelled
         return Statistics(
             wants=self.wants,
             found=self.found,
             missing=self.missing,
             failed=self.failed,
             cancelled=self.cancelled,
-            open=self.wants - ended,
+            open=self.open,
             joined=self.joins,
             requests=self.requests,
             in_flight=self.in_flight,

@@ -19,6 +19,7 @@ from sessionctx.errors import SessionError
 from sessionctx.session import events
 from sessionctx.session.slots import Slot
 from sessionctx.session.state import Session
+from sessionctx.session.twins import twin
 
 T = TypeVar("T")
 
@@ -34,7 +35,9 @@ _LEAD: Final = _Lead()
 class _Flight:
     """One name in flight: who fetches it and who sleeps until it has landed, first come first."""
 
-    leader: trio.lowlevel.Task
+    leader: trio.lowlevel.Task = attrs.field(factory=trio.lowlevel.current_task)
+    nurseries: tuple[trio.Nursery, ...] = ()
+    """Those that the leader had open before it began to fetch."""
     sleepers: dict[trio.lowlevel.Task, Session] = attrs.field(factory=dict[trio.lowlevel.Task, Session])
 
     async def sleep(self, s: Session) -> object:
@@ -65,8 +68,8 @@ class Flights:
         me = trio.lowlevel.current_task()
         flight = self._table.get(name)
         if flight is None:
-            self._table[name] = flight = _Flight(me)
-        elif _runs_inside(me, flight.leader):
+            self._table[name] = flight = _Flight()
+        elif _runs_inside(me, flight):
             return await fetch()  # a layer within the leader's own fetch asks again: waiting would wait for itself
         else:
             s.account.joined()
@@ -78,6 +81,8 @@ class Flights:
         return await self._lead(s, name, flight, fetch)
 
     async def _lead(self, s: Session, name: Hashable, flight: _Flight, fetch: Callable[[], Awaitable[T]]) -> T:
+        flight.leader = trio.lowlevel.current_task()
+        flight.nurseries = tuple(flight.leader.child_nurseries)
         try:
             value = await fetch()
         except SessionError:
@@ -86,7 +91,7 @@ class Flights:
         except Exception as error:
             for task in [task for task, theirs in flight.sleepers.items() if theirs is s]:
                 del flight.sleepers[task]
-                trio.lowlevel.reschedule(task, outcome.Error(_copy(error)))
+                trio.lowlevel.reschedule(task, outcome.Error(twin(error)))
             self._pass_on(name, flight)  # who has other peers than this session may have more luck
             raise
         except BaseException:
@@ -101,7 +106,7 @@ class Flights:
         """Wake the next sleeper to lead, or close the flight when there is none."""
         for task in flight.sleepers:
             del flight.sleepers[task]
-            flight.leader = task
+            flight.leader, flight.nurseries = task, tuple(task.child_nurseries)
             trio.lowlevel.reschedule(task, outcome.Value(_LEAD))
             return
         del self._table[name]
@@ -130,20 +135,11 @@ async def share(s: Session, name: Hashable, fetch: Callable[[], Awaitable[T]], *
         return await flights(s).share(s, name if key is None else key, fetch)
 
 
-def _runs_inside(task: trio.lowlevel.Task, leader: trio.lowlevel.Task) -> bool:
-    """Whether *task* is *leader*, or a task in a nursery below it."""
-    while task is not leader:
+def _runs_inside(task: trio.lowlevel.Task, flight: _Flight) -> bool:
+    """Whether *task* is the leader in the middle of its fetch, or runs in a nursery that the fetch has opened."""
+    while task is not flight.leader:
         nursery = task.parent_nursery
-        if nursery is None:
+        if nursery is None or nursery in flight.nurseries:
             return False
         task = nursery.parent_task
     return True
-
-
-def _copy(error: Exception) -> Exception:
-    """Return an error equal to *error* with a traceback of its own, without calling its constructor."""
-    twin = type(error).__new__(type(error), *error.args)
-    twin.args = error.args
-    twin.__dict__.update(error.__dict__)
-    twin.__cause__ = error.__cause__
-    return twin

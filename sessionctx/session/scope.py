@@ -83,6 +83,8 @@ class Scope(Generic[S]):
             link = link.outer
         if link is not None and _here() is self._task:
             bound.set(link.outer)
+            if link.session is None:
+                link.outer = None  # tasks started under leave() live on, and shall not keep what was left
 
 
 class OwningScope(Scope[Session]):

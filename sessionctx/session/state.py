@@ -40,6 +40,16 @@ def _address(peer: PeerLike) -> str:
     return address
 
 
+def by_address(peers: Iterable[PeerLike]) -> dict[str, PeerLike]:
+    """Return *peers* under their addresses, the first of each; raises `TypeError` if one cannot be a peer."""
+    if isinstance(peers, str):
+        raise TypeError(f"peers= takes a list of addresses, not one text; write peers=[{peers!r}]")
+    found: dict[str, PeerLike] = {}
+    for peer in peers:
+        found.setdefault(_address(peer), peer)
+    return found
+
+
 class Closes(Protocol):
     """What a session needs to know of a slot: how its value ends."""
 
@@ -90,8 +100,8 @@ class Session:
             parent._forks[self] = None
         self.account = Account(self.name, self.limits, None if parent is None else parent.account)
         self.hooks = Hooks(None if parent is None else parent.hooks)
-        if trio.lowlevel.in_trio_run():
-            self._belong(trio.lowlevel.current_trio_token())
+        if trio.lowlevel.in_trio_run() and (parent is None or parent._token is trio.lowlevel.current_trio_token()):
+            self._belong()
 
     def __repr__(self) -> str:
         state = "live" if self.ended is None else f"ended: {self.ended}"
@@ -109,8 +119,7 @@ class Session:
         """The peers it was given, its parent's first, in the order they were given."""
         if self.parent is None:
             return tuple(self._peers.values())
-        merged = {_address(peer): peer for peer in self.parent.peers}
-        return tuple((merged | self._peers).values())
+        return tuple(by_address((*self.parent.peers, *self._peers.values())).values())
 
     def add_peers(self, peers: Iterable[PeerLike]) -> None:
         """Add to its peers; nothing is removed, and one that is known already stays as it is.
@@ -118,9 +127,7 @@ class Session:
         Raises:
             TypeError: one of them is neither a text nor has a ``url``.
         """
-        if isinstance(peers, str):
-            raise TypeError(f"peers= takes a list of addresses, not one text; write peers=[{peers!r}]")
-        for address, peer in [(_address(peer), peer) for peer in peers]:
+        for address, peer in by_address(peers).items():
             self._peers.setdefault(address, peer)
 
     def statistics(self) -> Statistics:
@@ -178,17 +185,16 @@ class Session:
         self._join_run()
         self._wants[want] = None
         self.account.want_begins()
-        if self.hooks:
-            self.hooks.tell(events.Wanted(trio.current_time(), want.name))
 
     def want_ends(self, want: Want, outcome: Outcome) -> None:
         """Count *want* as settled."""
         del self._wants[want]
         self.account.settle(outcome)
-        if self.hooks:
-            self.hooks.tell(events.Settled(trio.current_time(), want.name, outcome))
-        if self._quiet is not None and not self._wants:
-            self._quiet.set()
+        s: Session | None = self
+        while s is not None:
+            if s._quiet is not None and not s.account.open:
+                s._quiet.set()
+            s = s.parent
 
     # --- its life
 
@@ -226,15 +232,13 @@ class Session:
     def cancel(self, reason: str = "cancelled") -> None:
         """End it now, before its block is left: its forks first, then its nursery and every request in flight.
 
-        Requests surface `SessionEnded` in their tasks. Cancelling twice, or after the end, does nothing.
+        Requests surface `SessionEnded` in their tasks. Cancelling twice, or after the end, does nothing. May be called
+        from any thread.
         """
-        if self.ended is None:
-            self.end(reason)
-            if self.nursery is not None:
-                self.nursery.cancel_scope.cancel()
+        self.end(reason)
 
     def end(self, reason: str) -> None:
-        """End it: the state turns at once, forks end first, slots close in reverse, requests in flight are cancelled.
+        """End it: the state turns at once, forks end first, slots close in reverse, what is in flight is cancelled.
 
         Ending twice does nothing. Raises what slots raised while closing, after everything has ended.
         """
@@ -246,7 +250,8 @@ class Session:
             _attempt(failures, fork.end, f"its parent {self.name} ended: {reason}")
         for slot, value in reversed(tuple(self.slots.items())):
             _attempt(failures, slot.close, value)
-        self._cancel_wants()
+        if self._wants or self.nursery is not None:
+            self._in_its_run(self._cancel_all)
         if self.parent is not None:
             self.parent._forks.pop(self, None)
         if self.hooks and trio.lowlevel.in_trio_run():
@@ -269,19 +274,26 @@ class Session:
         return first
 
     async def quiet(self) -> None:
-        """Wait until nothing is in flight under it. Used on the way out of ``async with``."""
-        while self._wants:
+        """Wait until nothing is in flight under it and its forks. Used on the way out of ``async with``."""
+        while self.account.open:
             self._quiet = trio.Event()
             await self._quiet.wait()
 
-    def _cancel_wants(self) -> None:
-        if not self._wants or self._token is None:
+    def _cancel_all(self) -> None:
+        if self.nursery is not None:
+            self.nursery.cancel_scope.cancel(reason="the session ended")
+        for want in tuple(self._wants):
+            want.cancel()
+
+    def _in_its_run(self, fn: Callable[[], None]) -> None:
+        """Call *fn* in the trio run that it belongs to: now, or soon when this is another thread."""
+        if self._token is None:
             return
         if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token:
-            _cancel_each(self._wants)
+            fn()
             return
-        with contextlib.suppress(trio.RunFinishedError):  # ended from the thread that holds a blocking session
-            self._token.run_sync_soon(_cancel_each, self._wants)
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(fn)
 
     def _join_run(self) -> None:
         """Bind a session that was begun outside any trio run to this one; refuse the work of other runs."""
@@ -290,26 +302,23 @@ class Session:
                 f"{self.name}: requests are made from trio tasks. In a worker thread, go back with "
                 f"trio.from_thread.run(...); at top level, use trio.run(...)."
             )
-        token = trio.lowlevel.current_trio_token()
-        if self._token is None:
-            self._belong(token)
-        elif self._token is not token:
+        if self._token is trio.lowlevel.current_trio_token():
+            return
+        if self._token is not None:
             raise SessionError(
                 f"{self.name} belongs to another trio run. Begin a session inside this one, or leave the other "
                 f"with 'with session.leave():' before trio.run(...)."
             )
+        if self.parent is not None:
+            self.parent._join_run()
+        self._belong()
 
-    def _belong(self, token: trio.lowlevel.TrioToken) -> None:
-        if self.parent is not None and self.parent._token is None:
-            self.parent._belong(token)
-        self._token = token
+    def _belong(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
         if self.limits.seconds is not None:
             self._deadline = trio.current_time() + self.limits.seconds
-
-
-def _cancel_each(wants: Iterable[Want]) -> None:
-    for want in tuple(wants):
-        want.cancel()
+        if self.parent is not None:
+            self._deadline = min(self._deadline, self.parent._deadline)
 
 
 def _attempt(failures: list[Exception], fn: Callable[[*Ts], object], *args: *Ts) -> None:

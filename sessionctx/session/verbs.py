@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterable
 from typing import TypeVar, overload
@@ -10,7 +11,7 @@ from sessionctx.errors import NoSession, SessionConflict, SessionLeakWarning
 from sessionctx.session.binding import bound
 from sessionctx.session.limits import Limits
 from sessionctx.session.scope import OwningScope, Scope
-from sessionctx.session.state import PeerLike, Session
+from sessionctx.session.state import PeerLike, Session, by_address
 
 D = TypeVar("D")
 
@@ -79,7 +80,7 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
         outermost: bool = False,
     ) -> None:
         super().__init__()
-        self._peers = peers
+        self._peers = tuple(by_address(peers).values())
         self._limits = limits
         self._name = name
         self._outermost = outermost
@@ -132,7 +133,7 @@ class fork(OwningScope):  # noqa: N801
         self, peers: Iterable[PeerLike] = (), *, limits: Limits | None = None, name: str | None = None
     ) -> None:
         super().__init__()
-        self._peers = peers
+        self._peers = tuple(by_address(peers).values())
         self._limits = limits
         self._name = name
 
@@ -180,5 +181,13 @@ def _warn_of_leak(session: Session) -> None:
             f"{session.name} has ended, but a task that inherited it went on and begins a session of its own. "
             f"Open its nursery inside 'with session.begin():', or start it under 'with session.leave():'.",
             SessionLeakWarning,
-            stacklevel=4,
+            stacklevel=_callers_level(),
         )
+
+
+def _callers_level() -> int:
+    """Return the stacklevel, for the caller of this, of the first frame outside sessionctx."""
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("sessionctx."):
+        level, frame = level + 1, frame.f_back
+    return level

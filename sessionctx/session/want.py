@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import trio
 
 from sessionctx.errors import NotFound, SessionEnded
+from sessionctx.session import events
 from sessionctx.session.events import Outcome
 
 if TYPE_CHECKING:
@@ -32,8 +33,14 @@ class Want:
 
     def __enter__(self) -> Self:
         self.session.want_begins(self)
-        self._scope.deadline = self.session.deadline
-        self._scope.__enter__()
+        try:
+            if self.session.hooks:
+                self.session.hooks.tell(events.Wanted(trio.current_time(), self.name))
+            self._scope.deadline = self.session.deadline
+            self._scope.__enter__()
+        except BaseException:
+            self._settle("cancelled")
+            raise
         return self
 
     def __exit__(
@@ -42,12 +49,17 @@ class Want:
         try:
             self._scope.__exit__(kind, error, traceback)
         finally:
-            self.session.want_ends(self, _outcome(error))
+            self._settle(_outcome(error))
         if not self._scope.cancelled_caught:
             return  # ended well, or with an error that says enough
         if self.session.ended is not None:
             raise self.session.ended_error()
         raise self.session.time_spent()
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.session.want_ends(self, outcome)
+        if self.session.hooks:
+            self.session.hooks.tell(events.Settled(trio.current_time(), self.name, outcome))
 
     def cancel(self) -> None:
         """Cancel the block because the session ended."""
