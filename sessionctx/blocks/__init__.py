@@ -1,0 +1,22 @@
+"""Where blocks are kept: in memory, on the disk, in several places as one. All are a `Blockstore`."""
+
+from __future__ import annotations
+
+from sessionctx.blocks.base import Blockstore, StoreStatistics
+from sessionctx.blocks.disk import DiskBlockstore
+from sessionctx.blocks.memory import MemoryBlockstore
+from sessionctx.blocks.network import NetworkBlocks
+from sessionctx.blocks.scan import Audit, BadBlock, CIDs
+from sessionctx.blocks.tiered import TieredBlockstore
+
+__all__ = [
+    "Audit",
+    "BadBlock",
+    "Blockstore",
+    "CIDs",
+    "DiskBlockstore",
+    "MemoryBlockstore",
+    "NetworkBlocks",
+    "StoreStatistics",
+    "TieredBlockstore",
+]

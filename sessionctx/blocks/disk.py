@@ -1,0 +1,228 @@
+"""Blocks on the disk, in one SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import trio
+
+from sessionctx.blocks import faults, schema
+from sessionctx.blocks.base import StoreStatistics, batches, inline_block, not_found, turn
+from sessionctx.blocks.scan import Audit, CIDs
+from sessionctx.blocks.writer import Ticket, Writer
+from sessionctx.content import CID, Block
+from sessionctx.errors import StoreClosed, StoreCorrupt, StoreError
+from sessionctx.session import require_trio
+
+_GET: Final = "SELECT data FROM blocks WHERE multihash = ?"
+_HAS: Final = "SELECT 1 FROM blocks WHERE multihash = ?"
+_PUT: Final = "INSERT INTO blocks (multihash, data) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_SIZE: Final = "SELECT length(data) FROM blocks WHERE multihash = ?"
+_DELETE: Final = "DELETE FROM blocks WHERE multihash = ?"
+_PAUSES: Final = (0.001, 0.01, 0.1, 0.5, 1.0, 3.0)
+"""Seconds between the attempts to read while another process repairs the file after a crash."""
+
+
+class DiskBlockstore:
+    """Keeps blocks in a file, until they are deleted. A `Blockstore`::
+
+        async with DiskBlockstore.open("data/blocks.sqlite3") as store:
+            await store.put(block)
+
+    **What is kept.** `put` returns when the block is committed: it outlives the process, even if that is killed at
+    this moment, and the file is never corrupt. After a *power failure* the last seconds may be missing unless `sync`
+    was awaited, or the store left in good order. Blocks put at the same time by many tasks are committed together.
+
+    **Many processes** may have one store open, on a local disk (not on a network share).
+
+    **Reading** is done at once in the trio thread, which is quicker than handing it to another. Bytes are not hashed
+    again: `verify` does that for the whole store.
+
+    Errors: :exc:`~sessionctx.errors.StoreFull` when the disk is full (the store remains usable),
+    :exc:`~sessionctx.errors.StoreCorrupt`, :exc:`~sessionctx.errors.StoreClosed`, and
+    :exc:`~sessionctx.errors.StoreError` for everything else.
+    """
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+        """Not for callers: use `open`."""
+        self.path = path
+        """The store's file, as it was given."""
+        self._connection = writer
+        self._reader = reader
+        self._writer = Writer(writer, path)
+        self._closed = False
+
+    @staticmethod
+    def open(path: str | os.PathLike[str]) -> AbstractAsyncContextManager[DiskBlockstore]:
+        """Return an async context manager: ``async with`` opens the store and closes it again.
+
+        *path* is the store's file. If there is none it is made, with the folders above it. (SQLite keeps two more
+        files beside it while it is open, with ``-wal`` and ``-shm`` behind their names; move all three or none.)
+
+        Closing waits for what is being written, and puts everything in order. If the block is left by an exception,
+        it does not tidy up, so as to be quick (Ctrl-C); nothing is lost, the next opening does it.
+
+        Raises (when entered):
+            NotAStore: *path* is something else: a folder, another file. It is left as it is.
+            StoreCorrupt: it is a store, and damaged.
+            StoreError: it cannot be opened, for the reason given; StoreFull: there is no room to make it.
+        """
+        return _Opening(Path(path))
+
+    async def get(self, cid: CID) -> Block:
+        """Return the block, not hashed again; :exc:`~sessionctx.errors.BlockNotFound`."""
+        if (inline := inline_block(cid)) is not None:
+            await turn("DiskBlockstore.get")
+            return inline
+        row = await self._read(_GET, cid)
+        if row is None:
+            raise not_found(cid, str(self.path))
+        (data,) = row
+        if not isinstance(data, bytes):
+            raise StoreCorrupt(
+                f"{self.path} is damaged: it holds no bytes for {cid}. Delete that block, fetch it again"
+            )
+        return Block.vouched(cid, data)
+
+    async def has(self, cid: CID) -> bool:
+        """Return whether the block is kept."""
+        return await self._read(_HAS, cid) is not None or cid.is_identity  # which is never kept, and always there
+
+    async def put(self, block: Block) -> None:
+        """Keep the block, and return when it is committed; :exc:`~sessionctx.errors.StoreFull`."""
+        await self.put_many((block,))
+
+    async def put_many(self, blocks: Iterable[Block]) -> None:
+        """Keep all of them, and return when all are committed; :exc:`~sessionctx.errors.StoreFull`.
+
+        They are taken and committed batch by batch (8 MiB), the next one being taken while one is written, so *blocks*
+        may be an iterator over more than fits into memory.
+        """
+        await turn("DiskBlockstore.put_many")
+        before: Ticket | None = None
+        for batch in batches(block for block in blocks if not block.cid.is_identity):
+            self._check()
+            size = sum(len(block.data) for block in batch)
+            ticket = await self._writer.submit(partial(_insert, batch), blocks=len(batch), size=size)
+            if before is not None:
+                await self._writer.wait(before)
+            before = ticket
+        self._check()
+        if before is not None:
+            await self._writer.wait(before)
+
+    async def delete(self, cid: CID) -> None:
+        """Stop keeping the block; its room in the file is used again."""
+        self._check()
+        await self._writer.do(partial(_delete, cid.multihash))
+
+    async def sync(self) -> None:
+        """Return when everything that was put or deleted before is safe from power failures, too."""
+        self._check()
+        await self._writer.do(_nothing, durable=True)
+
+    def statistics(self) -> StoreStatistics:
+        """Return how much is kept now."""
+        self._check()
+        try:
+            blocks, size = self._reader.execute("SELECT blocks, bytes FROM totals").fetchone()
+            return StoreStatistics(blocks=blocks, bytes=size, file_bytes=schema.file_bytes(self.path))
+        except faults.ERRORS as error:
+            raise faults.explain(error, self.path) from error
+        except OSError as error:
+            raise StoreError(f"{self.path} is gone: {error.strerror}. What is put from now on will be lost") from error
+
+    def cids(self) -> CIDs:
+        """Return an async iterator over the name of every block, as raw CIDs of version 1 (codecs are not kept).
+
+        It holds nothing open and little in memory. What is put or deleted meanwhile may or may not appear.
+        """
+        return CIDs(self.path, self._check)
+
+    def verify(self) -> Audit:
+        """Return an async iterator that reads and hashes every block and yields a `BadBlock` for each that is bad."""
+        return Audit(self.path, self._check)
+
+    async def aclose(self, *, hurry: bool = False) -> None:
+        """Close the store, as leaving ``async with`` does. With *hurry*, leave the tidying to the next opening."""
+        self._closed = True
+        self._writer.stop(hurry=hurry)
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._shut, hurry, limiter=trio.CapacityLimiter(1))
+
+    async def _read(self, query: str, cid: CID) -> tuple[object] | None:
+        await turn("DiskBlockstore")
+        for pause in (*_PAUSES, None):
+            self._check()
+            try:
+                row: tuple[object] | None = self._reader.execute(query, (cid.multihash,)).fetchone()
+            except faults.ERRORS as error:
+                if pause is None or faults.code(error) != faults.BUSY:
+                    raise faults.explain(error, self.path) from error
+            else:
+                return row
+            await trio.sleep(pause)
+        raise AssertionError
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"{self.path} was closed; open it again with DiskBlockstore.open, and use it inside")
+
+    def _shut(self, hurry: bool) -> None:  # noqa: FBT001
+        self._writer.join()
+        # The last connection to close copies the log into the file. One for reading only cannot, and leaves it.
+        order = (self._connection, self._reader) if hurry else (self._reader, self._connection)
+        for connection in order:
+            connection.close()
+
+
+class _Opening(AbstractAsyncContextManager[DiskBlockstore]):
+    """``async with DiskBlockstore.open(path)``. A class, not a generator, to be safe from Ctrl-C at any moment."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open: list[DiskBlockstore] = []
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aenter__(self) -> DiskBlockstore:
+        require_trio("DiskBlockstore.open")
+        store = DiskBlockstore(self._path, *await trio.to_thread.run_sync(schema.open_store, self._path))
+        self._open.append(store)
+        return store
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._open.pop().aclose(hurry=error is not None)
+
+
+# --- what the writer does inside its transactions
+
+
+def _insert(blocks: Sequence[Block], connection: sqlite3.Connection) -> tuple[int, int]:
+    count = size = 0
+    for block in blocks:
+        if connection.execute(_PUT, (block.cid.multihash, block.data)).rowcount:
+            count += 1
+            size += len(block.data)
+    return count, size
+
+
+def _delete(multihash: bytes, connection: sqlite3.Connection) -> tuple[int, int]:
+    row = connection.execute(_SIZE, (multihash,)).fetchone()
+    if row is None:
+        return 0, 0
+    connection.execute(_DELETE, (multihash,))
+    return -1, -row[0]
+
+
+def _nothing(_: sqlite3.Connection) -> tuple[int, int]:
+    return 0, 0

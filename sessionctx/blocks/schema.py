@@ -1,0 +1,182 @@
+"""The store's file: what is in it, how it is made, recognised and opened. All of it may block: call it in a thread.
+
+It is an SQLite database in WAL mode with one table of blocks and one row of totals. A file that is being made gets its
+name only when it is complete, so a path holds either nothing, or a whole store, or something that is not ours.
+SQLite alone opens the file: closing a file handle of our own would drop the locks that SQLite holds on it
+(sqlite.org/howtocorrupt.html, 2.2).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import sqlite3
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Final
+
+from sessionctx.blocks.faults import ERRORS, explain
+from sessionctx.errors import NotAStore, StoreCorrupt, StoreError, StoreFull
+
+APPLICATION_ID: Final = 0x73637478
+"""``sctx``, in the file's header: how a store is told from other databases (and by ``file(1)``)."""
+FORMAT: Final = 1
+"""Which layout of tables this is; a store of a higher one is refused."""
+PAGE: Final = 16 * 1024
+"""Bytes in a page. Large ones make blocks of 256 KiB twice as fast as SQLite's 4 KiB."""
+CHECKPOINT: Final = 64 * 1024 * 1024
+"""Bytes in the log at which SQLite copies it into the file."""
+PATIENCE: Final = 30.0
+"""Seconds that a write waits for another process to finish its own."""
+
+_NOT_A_DATABASE = 26
+_TABLES = (
+    # Not WITHOUT ROWID: it would put the blocks into the index, at five times the room and many times the lookup.
+    "CREATE TABLE blocks (id INTEGER PRIMARY KEY, multihash BLOB NOT NULL UNIQUE, data BLOB NOT NULL)",
+    # One row. The serial number grows with each change, so that there always is one: SQLite writes nothing, and syncs
+    # nothing, for an update to the same values.
+    "CREATE TABLE totals (blocks INTEGER NOT NULL, bytes INTEGER NOT NULL, serial INTEGER NOT NULL)",
+    "INSERT INTO totals VALUES (0, 0, 0)",
+)
+_SETTINGS = (
+    "PRAGMA synchronous = NORMAL",  # a commit survives the process; power loss: see DiskBlockstore.sync
+    "PRAGMA fullfsync = ON",  # macOS: what is synced is on the medium
+    f"PRAGMA journal_size_limit = {CHECKPOINT}",
+    "PRAGMA secure_delete = OFF",  # some systems build SQLite to overwrite what is deleted
+    "PRAGMA trusted_schema = OFF",
+)
+
+
+def open_store(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """Return a connection for writing and one for reading; the store is made if there is nothing at *path*."""
+    if not sqlite3.threadsafety:
+        raise StoreError("this Python's SQLite was built without threads, which a store needs; use another build")
+    try:
+        if not path.exists():
+            _create(path)
+        _recognise(path)
+        with ExitStack() as undo:
+            writer = undo.enter_context(closing(connect(path, "rw", patience=PATIENCE)))
+            _prepare(writer, path)
+            reader = undo.enter_context(closing(connect(path, "ro", patience=PATIENCE)))
+            _try(reader, path)
+            undo.pop_all()
+    except ERRORS as error:
+        raise explain(error, path) from error
+    except OSError as error:
+        kind = StoreFull if error.errno == errno.ENOSPC else StoreError
+        raise kind(f"{path} cannot be opened: {error.strerror or error}. Check path, permissions and room") from error
+    return writer, reader
+
+
+def connect(path: Path, mode: str, *, patience: float = 0.0) -> sqlite3.Connection:
+    """Open *path*; *mode* is ``ro``, ``rw`` or ``rwc``. Transactions are begun by hand; any one thread may use it."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
+    connection.text_factory = bytes
+    return connection
+
+
+def file_bytes(path: Path) -> int:
+    """Return the bytes that the store takes on the disk, with its log."""
+    return path.stat().st_size + _log_bytes(path)
+
+
+def _create(path: Path) -> None:
+    """Make an empty store under another name, then give it its own, unless somebody else was quicker."""
+    if _log_bytes(path):
+        raise StoreCorrupt(f"{path} is gone, but its log is there. Restore the file, or remove {_log(path).name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with closing(connect(fresh, "rwc")) as connection:
+            connection.execute(f"PRAGMA page_size = {PAGE}")
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            for statement in _TABLES:
+                connection.execute(statement)
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = WAL")
+        _give_name(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _give_name(fresh: Path, path: Path) -> None:
+    try:
+        os.link(fresh, path)  # unlike renaming, never in the place of something else
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            fresh.rename(path)
+
+
+def _recognise(path: Path) -> None:
+    """Raise unless *path* holds a store that this version can use. It is opened for reading only."""
+    if path.is_dir():
+        raise NotAStore(f"{path} is a folder; name the file in it, for example {path / 'blocks.sqlite3'}")
+    if path.stat().st_size == 0:  # SQLite would take it for a new database, and throw its log away
+        if _log_bytes(path):
+            raise StoreCorrupt(f"{path} was cut to nothing. Restore it, or remove it and {_log(path).name}")
+        raise NotAStore(f"{path} is empty: no store, or one that was cut to nothing. Remove it to begin a new one")
+    try:
+        with closing(connect(path, "ro", patience=PATIENCE)) as connection:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) == _NOT_A_DATABASE:
+            raise NotAStore(f"{path} is no block store, and was left as it is. Choose another path") from error
+        raise
+    if application != APPLICATION_ID:
+        raise NotAStore(f"{path} is a database of another program, and was left as it is. Choose another path")
+    if version > FORMAT:
+        raise StoreError(f"{path} was made by a newer sessionctx (format {version}; this one knows {FORMAT}): upgrade")
+    if path.stat().st_size % page and not _log_bytes(path):  # with a log, a crash may leave this, and is mended
+        raise StoreCorrupt(f"{path} was cut in the middle of a page. Restore it from a copy, or remove it")
+
+
+def _prepare(writer: sqlite3.Connection, path: Path) -> None:
+    (mode,) = writer.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != b"wal":
+        raise StoreError(f"{path}: this file system cannot hold a store (SQLite's WAL mode); choose a local disk")
+    for setting in _SETTINGS:
+        writer.execute(setting)
+    (page,) = writer.execute("PRAGMA page_size").fetchone()
+    writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT // page}")
+    writer.execute("PRAGMA busy_timeout = 50")  # milliseconds; what is more of PATIENCE, the writer waits itself
+
+
+def _try(reader: sqlite3.Connection, path: Path) -> None:
+    """Read a little of everything: enough to notice a cut file, too little to wait for."""
+    tables = {name for (name,) in reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables >= {b"blocks", b"totals"} or reader.execute("SELECT blocks, bytes FROM totals").fetchone() is None:
+        raise StoreCorrupt(f"{path} is a block store that lacks its tables. Restore it from a copy, or remove it")
+    reader.execute("SELECT max(multihash) FROM blocks").fetchone()
+    reader.execute("SELECT length(data) FROM blocks ORDER BY id DESC LIMIT 1").fetchone()
+    reader.execute("PRAGMA busy_timeout = 0")  # from here on it is used in the trio thread, which must not wait
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _log_bytes(path: Path) -> int:
+    try:
+        return _log(path).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name durable. Windows has no such thing, and needs none."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

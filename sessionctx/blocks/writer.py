@@ -1,0 +1,197 @@
+"""The one writer of a store on disk: a thread that commits what many tasks hand in, together.
+
+The rules:
+
+1. A task hands in a `Ticket` and sleeps until the transaction that holds it is committed, or has failed.
+2. The thread takes what is queued, up to a batch, and commits at once; it never waits for more to come. So a single
+   write is not delayed, and a hundred at a time cost little more than one.
+3. If a transaction fails, its tickets are tried again one by one, so that an error reaches exactly those it concerns.
+4. The queue is bounded: when it is full, tasks wait for room, in order.
+5. A task that is cancelled leaves at once. Its ticket is dropped, or committed if the thread was at it already.
+6. Closing commits what is queued and still waited for. Tasks that wait for room get :exc:`StoreClosed`.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from sessionctx.blocks import faults, schema
+from sessionctx.blocks.base import BATCH_BLOCKS, BATCH_BYTES
+from sessionctx.errors import StoreClosed
+
+QUEUE_BLOCKS: Final = 8 * BATCH_BLOCKS
+"""How many blocks may be queued before tasks wait."""
+QUEUE_BYTES: Final = 4 * BATCH_BYTES
+"""How many bytes may be queued before tasks wait (and one batch more, which is taken whole)."""
+
+_GROWN: Final = "UPDATE totals SET blocks = blocks + ?, bytes = bytes + ?, serial = serial + 1"
+
+Work = Callable[[sqlite3.Connection], tuple[int, int]]
+"""Changes the database inside a transaction; returns by how many blocks and bytes the store has grown."""
+
+
+@attrs.define(eq=False)
+class Ticket:
+    """Some work, on its way into a transaction."""
+
+    work: Work
+    blocks: int
+    size: int
+    durable: bool
+    done: trio.Event = attrs.field(factory=trio.Event)
+    error: Exception | None = None
+    abandoned: bool = False  # nobody waits for it any more
+
+
+class Writer:
+    """The thread, its queue, and the tasks' side of both."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self._token = trio.lowlevel.current_trio_token()
+        self._room = trio.lowlevel.ParkingLot()
+        self._blocks = self._bytes = 0
+        self._closing = self._hurry = False
+        # A daemon: should trio itself crash, Python's exit does not wait for a thread that nobody will stop.
+        self._thread = threading.Thread(target=self._run, name=f"writer of {path.name}", daemon=True)
+        self._thread.start()
+
+    # --- the tasks' side
+
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C comes before a task is let in or after, so that no turn is lost
+    async def submit(self, work: Work, *, blocks: int, size: int, durable: bool = False) -> Ticket:
+        """Queue *work* as soon as there is room. :exc:`StoreClosed`."""
+        if self._full() or len(self._room):
+            await self._room.park()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        if self._closing:
+            raise StoreClosed(f"{self._path} was closed while something waited to be written; it was not")
+        ticket = Ticket(work, blocks, size, durable)
+        self._blocks += blocks
+        self._bytes += size
+        self._queue.put(ticket)
+        self._let_in()
+        return ticket
+
+    async def wait(self, ticket: Ticket) -> None:
+        """Return when the work is committed; raise the error of our tree if it failed."""
+        try:
+            await ticket.done.wait()
+        finally:
+            ticket.abandoned = True
+        if isinstance(ticket.error, faults.ERRORS):
+            raise faults.explain(ticket.error, self._path) from ticket.error
+        if ticket.error is not None:
+            raise ticket.error
+
+    async def do(self, work: Work, *, blocks: int = 1, size: int = 0, durable: bool = False) -> None:
+        """`submit` and `wait`."""
+        await self.wait(await self.submit(work, blocks=blocks, size=size, durable=durable))
+
+    def stop(self, *, hurry: bool) -> None:
+        """Take no more work; with *hurry*, do not wait for other processes either. Then `join`, in a worker thread."""
+        self._closing = True
+        self._hurry = hurry
+        self._room.unpark_all()
+        self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait until all work is done and the thread has ended."""
+        self._thread.join()
+
+    def _full(self) -> bool:
+        return self._blocks >= QUEUE_BLOCKS or self._bytes >= QUEUE_BYTES
+
+    def _let_in(self) -> None:
+        """Wake the next task that waits for room; it wakes the one behind it."""
+        if not self._full():
+            self._room.unpark()
+
+    def _settled(self, batch: list[Ticket]) -> None:
+        for ticket in batch:
+            self._blocks -= ticket.blocks
+            self._bytes -= ticket.size
+            ticket.done.set()
+        self._let_in()
+
+    # --- the thread's side
+
+    def _run(self) -> None:
+        while self._do_batch():
+            pass
+
+    def _do_batch(self) -> bool:
+        """Do one batch; return whether there is more to come. (Nothing of it is held while the next is waited for.)"""
+        batch, more = self._take()
+        self._commit(batch)
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._settled, batch)
+        return more
+
+    def _take(self) -> tuple[list[Ticket], bool]:
+        """Wait for a ticket; return it with those behind it, up to a batch, and whether more may come."""
+        batch: list[Ticket] = []
+        blocks = size = 0
+        ticket = self._queue.get()
+        while ticket is not None:
+            batch.append(ticket)
+            blocks += ticket.blocks
+            size += ticket.size
+            if blocks >= BATCH_BLOCKS or size >= BATCH_BYTES:
+                return batch, True
+            try:
+                ticket = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, True
+        return batch, False
+
+    def _commit(self, batch: list[Ticket]) -> None:
+        """Commit the tickets together; where that fails, one by one. Leaves the error on those which failed."""
+        if all(ticket.abandoned for ticket in batch):
+            return
+        try:
+            self._transact(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
+            if len(batch) > 1 and faults.code(error) != faults.BUSY:
+                for ticket in batch:
+                    self._commit([ticket])
+            else:
+                for ticket in batch:
+                    ticket.error = error
+
+    def _transact(self, batch: list[Ticket]) -> None:
+        connection = self._connection
+        durable = any(ticket.durable for ticket in batch)
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        with connection:  # commits, or rolls back
+            self._begin(batch)
+            grown = [ticket.work(connection) for ticket in batch if not ticket.abandoned]
+            blocks, size = sum(blocks for blocks, _ in grown), sum(size for _, size in grown)
+            if blocks or size or durable:  # a commit that writes nothing syncs nothing
+                connection.execute(_GROWN, (blocks, size))
+
+    def _begin(self, batch: list[Ticket]) -> None:
+        """Begin to write; wait while another process does, as long as somebody waits for us."""
+        latest = time.monotonic() + schema.PATIENCE
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                vain = self._hurry or all(ticket.abandoned for ticket in batch)
+                if vain or time.monotonic() > latest or faults.code(error) != faults.BUSY:
+                    raise
+            else:
+                return

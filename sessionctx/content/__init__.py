@@ -1,0 +1,61 @@
+"""Names for bytes: CIDs and what they are made of, the codecs, the check that bytes match their name. Pure, no I/O."""
+
+from __future__ import annotations
+
+from sessionctx.content import car, codes, dagcbor, dagpb, multibase, multihash, unixfs, varint
+from sessionctx.content.block import Block, Verifier, verify
+from sessionctx.content.car import CarDecoder
+from sessionctx.content.cid import CID
+from sessionctx.content.codecs import links
+from sessionctx.content.codes import (
+    BLAKE2B_256,
+    BLAKE3,
+    DAG_CBOR,
+    DAG_JSON,
+    DAG_PB,
+    IDENTITY,
+    LIBP2P_KEY,
+    MAX_BLOCK,
+    RAW,
+    SHA1,
+    SHA2_256,
+    SHA2_512,
+    code_name,
+    code_of,
+    hash_name,
+)
+from sessionctx.content.dagpb import PBLink, PBNode
+
+__all__ = [
+    "BLAKE2B_256",
+    "BLAKE3",
+    "CID",
+    "DAG_CBOR",
+    "DAG_JSON",
+    "DAG_PB",
+    "IDENTITY",
+    "LIBP2P_KEY",
+    "MAX_BLOCK",
+    "RAW",
+    "SHA1",
+    "SHA2_256",
+    "SHA2_512",
+    "Block",
+    "CarDecoder",
+    "PBLink",
+    "PBNode",
+    "Verifier",
+    "car",
+    "code_name",
+    "code_of",
+    "codes",
+    "dagcbor",
+    "dagpb",
+    "hash_name",
+    "links",
+    "multibase",
+    "multihash",
+    "unixfs",
+    "varint",
+    "verify",
+]

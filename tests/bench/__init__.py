@@ -1,0 +1,1 @@
+"""What things cost, measured against the limits we promise: ``python -m tests.bench --list``."""
