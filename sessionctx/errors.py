@@ -41,6 +41,10 @@
     │   ├── DagTooDeep            deeper than the limit
     │   ├── NotAFile              a file was wanted
     │   └── NotADirectory         a directory was wanted
+    ├── AddError                  reading what is to be added
+    │   ├── SourceUnreadable      it is absent, or cannot be read
+    │   ├── SourceChanged         it changed while it was read
+    │   └── Unaddable             a name, or a kind of file, that cannot be kept
     ├── ExportError               writing to the file system
     │   ├── UnsafePath            it would leave the target
     │   ├── TargetExists          something is there already
@@ -267,6 +271,25 @@ class NotAFile(DagError):
 
 class NotADirectory(DagError):
     """A directory was wanted, and the CID or path names something else."""
+
+
+# --- add
+
+
+class AddError(SessionctxError):
+    """Something could not be read from the file system to add it. No root was made of it."""
+
+
+class SourceUnreadable(AddError):
+    """A file or folder to add is absent, or may not be read."""
+
+
+class SourceChanged(AddError):
+    """A file changed while it was being read, so that what was read is neither its old nor its new state. Add it again."""
+
+
+class Unaddable(AddError):
+    """A file has a name that is not UTF-8, or is of a kind which UnixFS cannot hold: a socket, a device, a pipe."""
 
 
 # --- export

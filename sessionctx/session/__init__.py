@@ -21,8 +21,9 @@ from sessionctx.session.flights import Flights, flights, share
 from sessionctx.session.limits import Limits
 from sessionctx.session.operation import operation
 from sessionctx.session.scope import OwningScope, Scope
+from sessionctx.session.seeds import HasUrl, PeerLike
 from sessionctx.session.slots import Slot
-from sessionctx.session.state import HasUrl, PeerLike, Session
+from sessionctx.session.state import Session
 from sessionctx.session.trio_only import require_trio
 from sessionctx.session.verbs import begin, current, fork, leave, use
 from sessionctx.session.want import Want

@@ -11,7 +11,8 @@ from sessionctx.errors import NoSession, SessionConflict, SessionLeakWarning
 from sessionctx.session.binding import bound
 from sessionctx.session.limits import Limits
 from sessionctx.session.scope import OwningScope, Scope
-from sessionctx.session.state import PeerLike, Session, by_address
+from sessionctx.session.seeds import PeerLike, by_address
+from sessionctx.session.state import Session
 
 D = TypeVar("D")
 

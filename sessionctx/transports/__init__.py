@@ -1,0 +1,23 @@
+"""How to ask ONE peer. Knows no session and no other peer; everything that arrives here is unverified."""
+
+from __future__ import annotations
+
+from sessionctx.transports.address import Address
+from sessionctx.transports.base import Can, CarAnswer, Progress, Scope, Transport
+from sessionctx.transports.gateway import GatewayTransport
+from sessionctx.transports.headers import retry_after
+from sessionctx.transports.http import HTTP
+from sessionctx.transports.registry import open_transport
+
+__all__ = [
+    "HTTP",
+    "Address",
+    "Can",
+    "CarAnswer",
+    "GatewayTransport",
+    "Progress",
+    "Scope",
+    "Transport",
+    "open_transport",
+    "retry_after",
+]

@@ -1,0 +1,206 @@
+"""A trustless gateway: blocks and CARs over HTTP, from a peer whose every byte is checked by others.
+
+Source: specs.ipfs.tech/http-gateways/trustless-gateway, and IPIP-402, 412, 524.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, Self
+from urllib.parse import quote
+
+import trio
+
+from sessionctx.content import CID, MAX_BLOCK, CarDecoder
+from sessionctx.errors import BadAnswer, Busy, CarError, CarTruncated, Denied, NotHere, PeerError, PeerFailed
+from sessionctx.transports.address import Address
+from sessionctx.transports.base import Can, CarAnswer, Progress, Scope
+from sessionctx.transports.headers import content_type, http_date, retry_after, shown
+from sessionctx.transports.http import HTTP, Response
+
+RAW_TYPE: Final = "application/vnd.ipld.raw"
+CAR_TYPE: Final = "application/vnd.ipld.car"
+PROBE: Final = CID.parse("bafkqaaa")
+"""The empty identity CID: every gateway can answer it, from the name alone."""
+
+_WORDS: Final = re.compile(rb"[\t\n\r -~]{8,}\Z")
+_SPAN: Final = re.compile(r"-?[0-9]+:(\*|-?[0-9]+)")
+
+
+class GatewayTransport:
+    """One gateway, asked over HTTP. It holds no connections: they belong to the endpoint and the trio run.
+
+    *url* may hold credentials (``https://user:password@host``) and a path (``https://host/prefix``, then
+    ``/prefix/ipfs/...`` is asked). :exc:`InvalidPeer` if it is no address.
+    """
+
+    def __init__(self, url: str, *, http: HTTP | None = None, can: Can | None = None) -> None:
+        self._address = Address.parse(url)
+        self._http = http or HTTP()
+        self.can: Final = can or Can(raw=True, car=True)
+        """A gateway that has no CARs says so only when asked for one (:exc:`BadAnswer`)."""
+
+    def __repr__(self) -> str:
+        return f"GatewayTransport({self.public!r})"
+
+    @property
+    def url(self) -> str:
+        """The normalised address with its credentials: never show it."""
+        return self._address.url
+
+    @property
+    def public(self) -> str:
+        """The normalised address without credentials."""
+        return self._address.public
+
+    async def block(self, cid: CID, *, progress: Progress | None = None) -> bytes:
+        """Return what the gateway sends for *cid*; see :meth:`Transport.block`."""
+        async with self._get(f"/ipfs/{cid}?format=raw", accept=RAW_TYPE, limit=MAX_BLOCK) as response:
+            self._typed(response, RAW_TYPE)
+            return await response.read(progress)
+
+    def car(
+        self,
+        cid: CID,
+        *,
+        path: str = "",
+        scope: Scope = "all",
+        span: str | None = None,
+        progress: Progress | None = None,
+    ) -> AbstractAsyncContextManager[CarAnswer]:
+        """Ask for a DAG in one answer, if possible depth-first and without duplicates; see :meth:`Transport.car`."""
+        return self._car(_car_target(cid, path, scope, span), progress)
+
+    async def probe(self) -> None:
+        """Ask for what every gateway has. No error is a good sign; an error, as `block` raises it, is only a hint."""
+        if await self.block(PROBE):
+            raise self._bad(f"sent bytes for {PROBE}, which names none")
+
+    @asynccontextmanager
+    async def _car(self, target: str, progress: Progress | None) -> AsyncGenerator[CarAnswer]:
+        accept = f"{CAR_TYPE}; version=1; order=dfs; dups=n"
+        async with self._get(target, accept=accept) as response:
+            parameters = self._typed(response, CAR_TYPE)
+            if parameters.get("version", "1") != "1":
+                raise self._bad(f"sent a CAR of version {shown(parameters['version'])} though 1 was asked for")
+            yield _Car(response, parameters, peer=self.public, progress=progress)
+
+    @asynccontextmanager
+    async def _get(self, target: str, *, accept: str, limit: int | None = None) -> AsyncGenerator[Response]:
+        async with self._http.get(
+            self.public + target,
+            peer=self.public,
+            headers={"Accept": accept},
+            authorization=self._address.authorization,
+            limit=limit,
+        ) as response:
+            if response.status != 200:
+                raise self._refusal(response)
+            yield response
+
+    def _refusal(self, response: Response) -> PeerError:
+        """Turn a status that is no 200 into the error it stands for."""
+        status, peer = response.status, self.public
+        if status in (404, 412):  # 412 answers "only if cached"
+            return NotHere(f"{peer} does not have it ({status})", peer=peer)
+        if status in (410, 451):
+            return Denied(f"{peer} refuses to serve it, for good ({status})", peer=peer)
+        if status in (429, 502, 503, 504):
+            now = http_date(response.headers.get("date")) or time.time()
+            wait = retry_after(response.headers.get("retry-after"), now=now)
+            when = "" if wait is None else f"; it asks to wait {wait:g} s"
+            return Busy(f"{peer} is busy ({status}){when}", peer=peer, retry_after=wait)
+        if status >= 500:
+            return PeerFailed(f"{peer} failed ({status})", peer=peer)
+        return self._bad(f"answered {status}{_HINTS.get(status, '')}")
+
+    def _typed(self, response: Response, wanted: str) -> dict[str, str]:
+        """Return the parameters of the Content-Type if it is the wanted one."""
+        kind, parameters = content_type(response.headers.get("content-type", ""))
+        if kind == wanted:
+            return parameters
+        hint = ": is this a gateway?" if kind == "text/html" else f", not {wanted}"
+        raise self._bad(f"sent {shown(kind) if kind else 'data without a Content-Type'}{hint}")
+
+    def _bad(self, what: str) -> BadAnswer:
+        return BadAnswer(f"{self.public} {what}", peer=self.public)
+
+
+_HINTS: Final = {
+    400: ": it does not understand the request; is this a gateway?",
+    401: ": it wants credentials; write them as scheme://user:password@host",
+    403: ": it does not let us in",
+    406: ": it cannot send this in the form that was asked for",
+}
+
+
+class _Car:
+    """A `CarAnswer` over HTTP; its memory is bounded by the largest section."""
+
+    def __init__(self, response: Response, parameters: dict[str, str], *, peer: str, progress: Progress | None) -> None:
+        self.order: Final = "dfs" if parameters.get("order") == "dfs" else "unk"
+        self.dups: Final = {"y": True, "n": False}.get(parameters.get("dups", ""))
+        self._response = response
+        self._peer = peer
+        self._count = progress or _ignore
+        self._last = b""
+        self._decoder = CarDecoder()
+        self._ready: deque[tuple[CID, bytes]] = deque()
+        self._ended = False
+
+    @property
+    def roots(self) -> tuple[CID, ...] | None:
+        return self._decoder.roots
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[CID, bytes]:
+        if self._ready:
+            await trio.lowlevel.checkpoint()
+        while not self._ready:
+            if self._ended:
+                raise StopAsyncIteration
+            await self._more()
+        return self._ready.popleft()
+
+    async def _more(self) -> None:
+        """Decode the next bytes."""
+        self._ended = True  # unless all goes well
+        try:
+            self._decoder.feed(b"")  # a fault behind the last blocks is told now, without waiting for the peer
+            self._last = await anext(self._response, b"")
+            if self._last:
+                self._count(len(self._last))
+                self._ready.extend(self._decoder.feed(self._last))
+            else:
+                self._decoder.finish()
+        except CarError as error:
+            raise self._named(error) from error
+        self._ended = not self._last
+
+    def _named(self, error: CarError) -> CarError:
+        """Say whose CAR it is. Some gateways write their error in words behind what they could send: a cut, too."""
+        words = _WORDS.search(self._last[-200:])
+        if self.roots is not None and words is not None:
+            return CarTruncated(f"{self._peer}: the CAR ends early, in the words {shown(words[0].decode().strip())}")
+        return type(error)(f"{self._peer}: {error}")
+
+
+def _ignore(_size: int) -> None:
+    """Take note of no progress."""
+
+
+def _car_target(cid: CID, path: str, scope: Scope, span: str | None) -> str:
+    where = "".join("/" + quote(name, safe="", errors="surrogateescape") for name in path.split("/") if name)
+    if span is None:
+        part = f"dag-scope={scope}"
+    elif _SPAN.fullmatch(span):
+        part = f"dag-scope=entity&entity-bytes={span}"
+    else:
+        raise ValueError(f"{span!r} is no byte range: write from:to, where to may be *")
+    return f"/ipfs/{cid}{where}?format=car&{part}&car-version=1&car-order=dfs&car-dups=n"

@@ -1,0 +1,167 @@
+"""A trustless gateway as a peer: what it is asked, and what becomes of its answers."""
+
+from __future__ import annotations
+
+import asyncio
+from email.utils import formatdate
+
+import pytest
+import trio
+
+from sessionctx.content import CID, DAG_PB, MAX_BLOCK
+from sessionctx.errors import BadAnswer, Busy, Denied, InvalidPeer, NotHere, NotInTrio, PeerFailed, Unreachable
+from sessionctx.transports import HTTP, Can, GatewayTransport, Transport
+
+BLOCK = b"some bytes"
+NAME = CID.of(BLOCK)
+
+
+async def test_a_block(peer):
+    there = await peer(peer.says(peer.reply(BLOCK)))
+    sizes = []
+    gateway = GatewayTransport(there.url + "/")
+    assert await gateway.block(NAME, progress=sizes.append) == BLOCK
+    assert sum(sizes) == len(BLOCK)
+    head = there.requests[0].decode()
+    assert head.startswith(f"GET /ipfs/{NAME}?format=raw HTTP/1.1\r\n")
+    assert "\r\nAccept: application/vnd.ipld.raw\r\n" in head
+    assert gateway.url == gateway.public == there.url
+
+
+async def test_the_bytes_are_passed_on_unverified(peer):
+    there = await peer(peer.says(peer.reply(b"a lie")))
+    assert await GatewayTransport(there.url).block(NAME) == b"a lie"
+
+
+async def test_a_prefix_and_credentials(peer):
+    there = await peer(peer.says(peer.reply(BLOCK)))
+    gateway = GatewayTransport(there.url.replace("http://", "HTTP://user:hunter2@") + "/some/prefix/")
+    v0 = CID.of(b"\x0a\x00", codec=DAG_PB, version=0)
+    assert await gateway.block(v0) == BLOCK
+    assert there.requests[0].startswith(f"GET /some/prefix/ipfs/{v0}?format=raw ".encode())
+    assert b"\r\nAuthorization: Basic dXNlcjpodW50ZXIy\r\n" in there.requests[0]
+    assert gateway.public == there.url + "/some/prefix"
+    assert gateway.url == there.url.replace("http://", "http://user:hunter2@") + "/some/prefix"
+    assert repr(gateway) == f"GatewayTransport('{gateway.public}')"
+
+
+def test_what_it_can_do():
+    gateway: Transport = GatewayTransport("https://example.org")
+    assert gateway.can == Can(raw=True, car=True)
+    assert not GatewayTransport("https://example.org", can=Can()).can.car
+    with pytest.raises(InvalidPeer, match="write https://example"):
+        GatewayTransport("example.org")
+
+
+def test_under_asyncio():
+    async def main():
+        await GatewayTransport("http://127.0.0.1:1").block(NAME)
+
+    async def main_car():
+        async with GatewayTransport("http://127.0.0.1:1").car(NAME):
+            pass
+
+    for program in (main, main_car):
+        with pytest.raises(NotInTrio, match=r"trio\.run"):
+            asyncio.run(program())
+
+
+STATUSES = [
+    ("404 Not Found", NotHere, "does not have it .404."),
+    ("412 Precondition Failed", NotHere, "does not have it .412."),
+    ("410 Gone", Denied, "refuses to serve it, for good .410."),
+    ("451 Unavailable For Legal Reasons", Denied, "refuses to serve it, for good .451."),
+    ("429 Too Many Requests", Busy, "is busy .429.$"),
+    ("502 Bad Gateway", Busy, "is busy .502.$"),
+    ("503 Service Unavailable", Busy, "is busy .503.$"),
+    ("504 Gateway Timeout", Busy, "is busy .504.$"),
+    ("500 Internal Server Error", PeerFailed, "failed .500."),
+    ("501 Not Implemented", PeerFailed, "failed .501."),
+    ("599 Odd", PeerFailed, "failed .599."),
+    ("400 Bad Request", BadAnswer, "answered 400: .*is this a gateway"),
+    ("401 Unauthorized", BadAnswer, "answered 401: it wants credentials"),
+    ("403 Forbidden", BadAnswer, "answered 403: it does not let us in"),
+    ("406 Not Acceptable", BadAnswer, "answered 406: it cannot send this"),
+    ("418 I'm a teapot", BadAnswer, "answered 418$"),
+    ("204 No Content", BadAnswer, "answered 204$"),
+    ("206 Partial Content", BadAnswer, "answered 206$"),
+    ("302 Found", BadAnswer, "answered 302$"),
+    ("304 Not Modified", BadAnswer, "answered 304$"),
+    ("101 Switching Protocols", BadAnswer, "breaks the rules of HTTP|answered 101$"),
+]
+
+
+@pytest.mark.parametrize(("status", "error", "message"), STATUSES, ids=lambda value: str(value)[:3])
+async def test_a_status_and_its_error(peer, status, error, message):
+    there = await peer(peer.says(peer.reply(b"why", status=status)))
+    gateway = GatewayTransport(there.url)
+    with pytest.raises(error, match=message) as caught:
+        await gateway.block(NAME)
+    assert caught.value.peer == there.url
+    assert str(caught.value).startswith(there.url + " ")
+    with pytest.raises(error, match=message):
+        async with gateway.car(NAME):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry_After": "7"}, 7),
+        ({"Retry_After": formatdate(1_000_090, usegmt=True), "Date": formatdate(1_000_000, usegmt=True)}, 90),
+        ({"Retry_After": formatdate(1_000_000, usegmt=True), "Date": "yesterday"}, 0),
+        ({"Retry_After": "never"}, None),
+    ],
+)
+async def test_how_long_a_busy_peer_wants_to_be_left_alone(peer, headers, seconds):
+    there = await peer(peer.says(peer.reply(status="429 Too Many Requests", **headers)))
+    with pytest.raises(Busy) as caught:
+        await GatewayTransport(there.url).block(NAME)
+    assert caught.value.retry_after == seconds
+    assert ("asks to wait" in str(caught.value)) == (seconds is not None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("text/html; charset=utf-8", "sent 'text/html': is this a gateway"),
+        ("application/octet-stream", "sent 'application/octet-stream', not application/vnd.ipld.raw"),
+        ("application/vnd.ipld.car", "sent 'application/vnd.ipld.car', not application/vnd.ipld.raw"),
+        ("x" * 5000, "sent 'xxxx"),
+        (None, "sent data without a Content-Type, not application/vnd.ipld.raw"),
+    ],
+)
+async def test_another_type_than_was_asked_for(peer, kind, message):
+    there = await peer(peer.says(peer.reply(BLOCK, kind=kind)))
+    with pytest.raises(BadAnswer, match=message) as caught:
+        await GatewayTransport(there.url).block(NAME)
+    assert len(str(caught.value)) < 300
+
+
+async def test_the_largest_block_and_one_byte_more(peer):
+    there = await peer(peer.says(peer.reply(bytes(MAX_BLOCK))))
+    assert await GatewayTransport(there.url).block(NAME) == bytes(MAX_BLOCK)
+    there = await peer(peer.says(peer.reply(bytes(MAX_BLOCK + 1))))
+    with pytest.raises(BadAnswer, match="announces 2097153 bytes where at most 2097152"):
+        await GatewayTransport(there.url).block(NAME)
+    start = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.ipld.raw\r\n\r\n"
+    there = await peer(peer.for_ever(start, bytes(100_000)))
+    with pytest.raises(BadAnswer, match="sends more than the 2097152 bytes"):
+        await GatewayTransport(there.url).block(NAME)
+
+
+async def test_probe(peer):
+    there = await peer(peer.says(peer.reply(b"")))
+    await GatewayTransport(there.url).probe()
+    assert there.requests[0].startswith(b"GET /ipfs/bafkqaaa?format=raw ")
+    there = await peer(peer.says(peer.reply(b"x")))
+    with pytest.raises(BadAnswer, match="sent bytes for bafkqaaa"):
+        await GatewayTransport(there.url).probe()
+    with pytest.raises(Unreachable):
+        await GatewayTransport("http://127.0.0.1:1").probe()
+
+
+async def test_limits_are_those_of_its_http(peer):
+    there = await peer()
+    with trio.fail_after(5), pytest.raises(Exception, match=r"within 0\.05 s"):
+        await GatewayTransport(there.url, http=HTTP(header=0.05)).block(NAME)
