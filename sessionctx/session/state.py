@@ -52,6 +52,8 @@ class Session:
     """What was wanted, asked and received, held against its limits. For the layers; read it with `statistics`."""
     hooks: Hooks = attrs.field(init=False)
     """Who hears its events. For the layers; listen with `subscribe`."""
+    deadline: float = attrs.field(default=float("inf"), init=False)
+    """The trio time at which its budget of seconds is spent; infinite without one."""
     nursery: trio.Nursery | None = attrs.field(default=None, init=False)
     """The nursery of the ``async with`` block that owns it."""
 
@@ -59,7 +61,6 @@ class Session:
     _forks: dict[Session, None] = attrs.field(factory=dict["Session", None], init=False)
     _wants: dict[Want, None] = attrs.field(factory=dict[Want, None], init=False)
     _token: trio.lowlevel.TrioToken | None = attrs.field(default=None, init=False)
-    _deadline: float = attrs.field(default=float("inf"), init=False)
     _left: bool = attrs.field(default=False, init=False)
     _leak_told: bool = attrs.field(default=False, init=False)
     _quiet: trio.Event | None = attrs.field(default=None, init=False)
@@ -175,12 +176,7 @@ class Session:
             return None
         if self._token is None or not trio.lowlevel.in_trio_run():
             return self.limits.seconds
-        return max(self._deadline - trio.current_time(), 0)
-
-    @property
-    def deadline(self) -> float:
-        """The trio time at which its budget of seconds is spent; infinite without one."""
-        return self._deadline
+        return max(self.deadline - trio.current_time(), 0)
 
     def check_usable(self) -> None:
         """Raise `SessionEnded` if it has ended."""
@@ -277,8 +273,8 @@ class Session:
             return
         if self._token is not None:
             raise SessionError(
-                f"{self.name} belongs to another trio run. Begin a session inside this one, or leave the other "
-                f"with 'with session.leave():' before trio.run(...)."
+                f"{self.name} belongs to another trio run. Begin a session inside this one, or step out "
+                f"of the other with 'with session.leave():' before trio.run(...)."
             )
         if self.parent is not None:
             self.parent._join_run()
@@ -287,9 +283,9 @@ class Session:
     def _belong(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         if self.limits.seconds is not None:
-            self._deadline = trio.current_time() + self.limits.seconds
+            self.deadline = trio.current_time() + self.limits.seconds
         if self.parent is not None:
-            self._deadline = min(self._deadline, self.parent._deadline)
+            self.deadline = min(self.deadline, self.parent.deadline)
 
 
 def _attempt(failures: list[Exception], fn: Callable[[*Ts], object], *args: *Ts) -> None:
@@ -300,7 +296,5 @@ def _attempt(failures: list[Exception], fn: Callable[[*Ts], object], *args: *Ts)
 
 
 def _raise_all(failures: list[Exception], message: str) -> None:
-    if len(failures) == 1:
-        raise failures[0]
     if failures:
-        raise ExceptionGroup(message, failures)
+        raise failures[0] if len(failures) == 1 else ExceptionGroup(message, failures)
