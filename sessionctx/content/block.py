@@ -90,10 +90,13 @@ class Block:
 
     @classmethod
     def of(cls, data: bytes, *, codec: int = RAW, hash: int = SHA2_256, version: int = 1) -> Block:  # noqa: A002
-        """Name *data*. :exc:`BlockTooLarge` above 2 MiB; errors as in :meth:`CID.of`."""
+        """Name *data*. Errors as in :func:`verify`, and :exc:`InvalidCID` where version 0 cannot be."""
         if len(data) > MAX_BLOCK:
             raise BlockTooLarge(f"{len(data)} bytes are too many for a block; the limit is {MAX_BLOCK}")
-        return cls.vouched(CID.of(data, codec=codec, hash=hash, version=version), data)
+        cid = CID.of(data, codec=codec, hash=hash, version=version)
+        if hash != SHA2_256:
+            Verifier(cid)  # refuses names that nobody would trust
+        return cls.vouched(cid, data)
 
     @classmethod
     def vouched(cls, cid: CID, data: bytes) -> Block:

@@ -103,10 +103,27 @@ class _Base:
             raise _unknown_letter(text, self.alphabet + (self.alphabet.swapcase() if self.fold else ""))
         if len(self.alphabet) <= 36:  # several times faster than a loop of our own
             return int(digits.translate(_INT_DIGITS) or b"0", len(self.alphabet))
-        base, number = len(self.alphabet), 0
-        for digit in digits:
-            number = number * base + digit
-        return number
+        return _join(digits, len(self.alphabet))
+
+
+def _join(digits: bytes, base: int) -> int:
+    """Return the number that *digits* are in *base*.
+
+    Neighbours are joined all at once in one large number: digits to pairs, pairs to fours and so on. That is nearly
+    twice as fast as one digit after the other.
+    """
+    number = int.from_bytes(digits, "big")
+    for width, low in _joints(len(digits)):
+        number = (number & low) + (number >> width & low) * base
+        base *= base
+    return number
+
+
+@functools.lru_cache(maxsize=64)
+def _joints(length: int) -> list[tuple[int, int]]:
+    """Return the steps of :func:`_join`: the bits of a part, and a mask of each second part."""
+    widths = [8 << step for step in range((length - 1).bit_length())]
+    return [(width, sum(((1 << width) - 1) << at for at in range(0, 8 * length, 2 * width))) for width in widths]
 
 
 class _Emoji:

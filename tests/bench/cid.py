@@ -19,8 +19,8 @@ def cid(quick):
         ("CID.parse, v1 base32", "parse(text1)", 5),
         ("CID.parse, v1 base36", "parse(text36)", 5),
         ("CID.parse, v0", "parse(text0)", 5),
-        ("str(CID), v1, first time", "v1.encode()", 5),
-        ("str(CID), v0, first time", "v0.encode('base58btc')", 5),
+        ("str(CID), v1, first time", "v1.encode()", None),
+        ("str(CID), v0, first time", "v0.encode('base58btc')", None),
         ("str(CID), again", "str(v1)", None),
         ("hash(CID)", "hash(v1)", None),
         ("CID == CID", "v1 == same", None),
@@ -62,8 +62,8 @@ def codecs(quick):
     names |= {"file_bytes": dagpb.encode(file), "directory_bytes": dagpb.encode(directory), "records": records}
     names |= {"cbor": dagcbor.encode(records)}
     for name, call, limit in [
-        ("dagpb.decode, file of 174 links", "dagpb.decode(file_bytes)", 200),
-        ("dagpb.encode, file of 174 links", "dagpb.encode(file)", 200),
+        ("dagpb.decode, file of 174 links", "dagpb.decode(file_bytes)", 250),
+        ("dagpb.encode, file of 174 links", "dagpb.encode(file)", 250),
         ("dagpb.decode, directory of 174 names", "dagpb.decode(directory_bytes)", 400),
         ("unixfs.decode, 174 block sizes", "unixfs.decode(file.data)", 50),
         ("unixfs.check_file, 174 block sizes", "unixfs.check_file(fields, file)", 20),

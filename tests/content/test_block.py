@@ -98,6 +98,9 @@ def test_a_digest_of_20_bytes_is_trusted_and_one_of_19_is_not():
             verify(named(digest[:size]), b"hello")
         with pytest.raises(Unsupported, match="could forge"):
             Block(named(digest[:size]), b"hello")
+    with pytest.raises(Unsupported, match="could forge"):
+        Block.of(b"hello", hash=codes.code_of("blake2b-152"))
+    assert Block.of(b"hello", hash=codes.code_of("blake2b-160"))
 
 
 def test_a_digest_that_its_function_never_makes_blames_nobody():

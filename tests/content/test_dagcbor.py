@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -113,6 +114,24 @@ def test_a_link_must_hold_a_cid(inside):
         dagcbor.decode(data)
 
 
+def test_there_is_one_zero():
+    """-0.0 equals 0.0, so it has no form of its own: it is written as 0.0, and not read."""
+    token = b"\xfb\x80" + bytes(7)
+    for value in (-0.0, [-0.0], {"a": [1.5, {"b": -0.0}], "c": token, "d": -1.5}):
+        data = dagcbor.encode(value)
+        assert dagcbor.decode(data) == value
+        assert (token in data) == (value not in (0.0, [0.0]))
+    for data in (token, b"\x81" + token):
+        with pytest.raises(DecodeError, match=r"-0\.0"):
+            dagcbor.decode(data)
+
+
+def test_writing_changes_nothing_of_the_value():
+    value = [-0.0, {"a": -0.0}]
+    dagcbor.encode(value)
+    assert repr(value) == "[-0.0, {'a': -0.0}]"
+
+
 # --- bounds
 
 
@@ -142,6 +161,33 @@ def test_a_block_full_of_depth_is_refused_without_a_crash():
     for head in (b"\x81", b"\xa1\x60"):
         with pytest.raises(DecodeError, match="deeper than 512"):
             dagcbor.decode(head * (MAX_BLOCK // 4) + b"\x80")
+
+
+@pytest.mark.parametrize("depth", [9, 200, 300_000])
+@pytest.mark.parametrize("size", [60_000, MAX_BLOCK])
+def test_lists_that_lie_about_their_length_are_refused_before_room_is_made(size, depth):
+    """Each list claims what is left of the block: together they would want the square of its size."""
+    data = bytearray()
+    while len(data) < min(5 * depth, size - 5):
+        left = size - len(data) - 5
+        data += b"\x9a" + left.to_bytes(4, "big") if left > 65535 else b"\x99" + left.to_bytes(2, "big")
+    data += bytes(size - len(data))
+    start = process_time()
+    with pytest.raises(DecodeError):
+        dagcbor.decode(bytes(data))
+    assert process_time() - start < 2
+
+
+def test_a_large_value_is_looked_through_first():
+    """Nothing that is good is refused for its size."""
+    value = {"lists": [[n, str(n), bytes(n % 50), {"link": LINK, "none": None}] for n in range(3000)]}
+    value |= {"noise": b"\x99" * 300, "numbers": [2**n for n in range(64)], "long": list(range(70_000))}
+    data = dagcbor.encode(value)
+    assert dagcbor.decode(data) == value
+    assert dagcbor.decode(dagcbor.encode(b"\x9a\x00\x01" * 100_000)) == b"\x9a\x00\x01" * 100_000
+    for cut in (0, 1, 1000, len(data) - 1):
+        with pytest.raises(DecodeError):
+            dagcbor.decode(data[:cut])
 
 
 def test_size_is_bounded_both_ways():

@@ -9,7 +9,7 @@ FORBIDDEN = {"trio", "outcome", "anyio", "httpx", "httpcore", "h11", "asyncio", 
 
 
 def test_importing_content_loads_neither_trio_nor_http():
-    code = "import sys; import sessionctx.content; print(*sys.modules)"
+    code = "import sys; before = {*sys.modules}; import sessionctx.content; print(*{*sys.modules} - before)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "sessionctx.content.cid" in loaded
     assert FORBIDDEN & set(loaded) == set()
