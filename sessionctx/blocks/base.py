@@ -50,6 +50,10 @@ class Blockstore(Protocol):
         """Keep all of them, and return when all are kept. If this raises or is cancelled, some may be kept."""
         ...
 
+    async def sync(self) -> None:
+        """Return when all that was acknowledged would survive a loss of power, as far as the place can do that."""
+        ...
+
     async def delete(self, cid: CID) -> None:
         """Stop keeping the block, under all of its names. It is fine if it is not there."""
         ...

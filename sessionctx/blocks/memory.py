@@ -52,6 +52,10 @@ class MemoryBlockstore:
         for block in blocks:
             self._keep(block)
 
+    async def sync(self) -> None:
+        """Do nothing: memory survives no loss of power."""
+        await turn("MemoryBlockstore.sync")
+
     async def delete(self, cid: CID) -> None:
         """Forget the block."""
         await turn("MemoryBlockstore.delete")

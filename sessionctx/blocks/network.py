@@ -64,6 +64,10 @@ class NetworkBlocks:
         """Keep the blocks in the local store."""
         await self.local.put_many(blocks)
 
+    async def sync(self) -> None:
+        """Make what the local store has acknowledged safe from power failure."""
+        await self.local.sync()
+
     async def delete(self, cid: CID) -> None:
         """Drop the block from the local store."""
         await self.local.delete(cid)

@@ -64,6 +64,11 @@ class TieredBlockstore:
             for tier in reversed(self._tiers):
                 await tier.put_many(batch)
 
+    async def sync(self) -> None:
+        """Make what is kept at home safe from power failure; the caches can lose theirs."""
+        await turn("TieredBlockstore.sync")
+        await self._tiers[-1].sync()
+
     async def delete(self, cid: CID) -> None:
         """Delete the block from every store, home first."""
         await turn("TieredBlockstore.delete")

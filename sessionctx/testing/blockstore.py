@@ -127,6 +127,13 @@ class BlockstoreContract:
         await store.put(Block.of(b"after"))
         assert await store.has(CID.of(b"after"))
 
+    async def test_syncing_keeps_everything(self, store: Blockstore) -> None:
+        block = Block.of(b"safe")
+        await store.sync()
+        await store.put(block)
+        await store.sync()
+        assert await store.get(block.cid) == block
+
     async def test_deleting_what_is_not_there_is_fine(self, store: Blockstore) -> None:
         await store.delete(CID.of(b"never put"))
 
@@ -146,6 +153,8 @@ class BlockstoreContract:
                 await store.put(each)
             with assert_checkpoints():
                 await store.put_many([each])
+            with assert_checkpoints():
+                await store.sync()
             with assert_checkpoints():
                 await store.has(each.cid)
             with assert_checkpoints():

@@ -1,0 +1,63 @@
+"""``sessionctx add``: files and folders into the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sessionctx import Node
+from sessionctx.cli.exits import Exit, exit_code
+from sessionctx.cli.options import Settings, common, settings
+from sessionctx.cli.output import printable
+from sessionctx.cli.progress import Bar
+from sessionctx.cli.verb import Result, perform
+from sessionctx.errors import AddError
+
+
+@click.command("add")
+@click.argument("path", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--hidden", is_flag=True, help="Files whose names begin with a dot, too.")
+@click.option(
+    "--profile",
+    type=click.Choice(["unixfs-v1-2025", "unixfs-v0-2015"]),
+    default="unixfs-v1-2025",
+    show_default=True,
+    help="How files are cut and named (IPIP-499); it decides the CID.",
+)
+@common
+def command(path: tuple[Path, ...], *, hidden: bool, profile: str) -> int:
+    """Put files and folders into the store, and print the CID of each.
+
+    Nothing is sent anywhere; serve the store to share it.
+    """
+    chosen = settings()
+    return perform("add", chosen, lambda: _add(chosen, path, profile, hidden=hidden))
+
+
+async def _add(chosen: Settings, paths: tuple[Path, ...], profile: str, *, hidden: bool) -> Result:
+    output, size = chosen.output, 0
+    failed: list[Exit] = []
+    async with Node.open(chosen.store_path()) as node:
+        for path in paths:
+            try:
+                with Bar(output, f"adding {path.name}", path.stat().st_size if path.is_file() else None) as bar:
+                    added = await node.files.add(path, profile=profile, hidden=hidden, progress=bar.show)
+            except AddError as error:
+                failed.append(exit_code(error))
+                output.error(error, failed[-1])
+                continue
+            size += added.bytes
+            await output.data(
+                "added",
+                str(added.cid) if len(paths) == 1 else f"{added.cid}\t{printable(str(path))}",
+                cid=str(added.cid),
+                path=str(path),
+                files=added.files,
+                folders=added.folders,
+                symlinks=added.symlinks,
+                bytes=added.bytes,
+            )
+    done = len(paths) - len(failed)
+    code = Exit.DONE if not failed else Exit.PARTLY if done else failed[0]
+    return Result({"added": done, "failed": len(failed), "bytes": size}, code)

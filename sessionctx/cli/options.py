@@ -1,0 +1,145 @@
+"""Options that several verbs share, and the types of their values."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import click
+
+from sessionctx import session
+from sessionctx.cli.output import Output
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@attrs.define(eq=False)
+class Settings:
+    """What the common options say, wherever on the command line they stand."""
+
+    output: Output = attrs.field(factory=Output)
+    store: Path | None = None
+
+    def store_path(self) -> Path:
+        """The folder of the node's store: ``--store``, ``SESSIONCTX_STORE``, or the user's own."""
+        if self.store is not None:
+            return self.store
+        if chosen := os.environ.get("SESSIONCTX_STORE"):
+            return Path(chosen)
+        return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "sessionctx"
+
+
+def settings() -> Settings:
+    """The settings of this run."""
+    return click.get_current_context().find_root().ensure_object(Settings)
+
+
+def common(command: F) -> F:
+    """Give *command* the options that every verb has."""
+
+    def flag(*names: str, into: Callable[[Settings, Any], None], **about: Any) -> Callable[[F], F]:
+        def store(context: click.Context, _: click.Parameter, value: Any) -> None:
+            if value not in (None, False, 0):
+                into(context.find_root().ensure_object(Settings), value)
+
+        return click.option(*names, expose_value=False, callback=store, **about)
+
+    for option in (
+        flag(
+            "--store",
+            into=_store,
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            help="Where blocks are kept. Default: $SESSIONCTX_STORE, or ~/.local/share/sessionctx.",
+        ),
+        flag("--no-progress", into=_no_progress, is_flag=True, help="Show no live progress."),
+        flag("-v", "--verbose", into=_verbose, count=True, help="Log to stderr; twice for more."),
+        flag("-q", "--quiet", into=_quiet, is_flag=True, help="No messages on stderr but errors."),
+        flag("--json", into=_json, is_flag=True, help="JSON Lines on stdout, a summary last."),
+    ):
+        command = option(command)
+    return command
+
+
+def _store(settings: Settings, value: Path) -> None:
+    settings.store = value
+
+
+def _no_progress(settings: Settings, _: bool) -> None:  # noqa: FBT001
+    settings.output.progress = False
+
+
+def _verbose(settings: Settings, value: int) -> None:
+    settings.output.verbose = value
+
+
+def _quiet(settings: Settings, _: bool) -> None:  # noqa: FBT001
+    settings.output.quiet = True
+
+
+def _json(settings: Settings, _: bool) -> None:  # noqa: FBT001
+    settings.output.json = True
+
+
+# --- types of values
+
+
+def parse_amount(text: str) -> int | None:
+    """The bytes that *text* says, such as ``65536``, ``64KiB`` or ``3MiB``; or ``None``."""
+    match = re.fullmatch(r"([0-9]{1,15})(|KiB|MiB|GiB|TiB)", text, re.ASCII)
+    return None if match is None else int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[match[2][:1]]
+
+
+def address(text: str) -> tuple[str, int]:
+    """``HOST:PORT``; an IPv6 host stands in brackets."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]/\s]+)):([0-9]{1,5})", text, re.ASCII)
+    if match is None or int(match[3]) > 65535:
+        raise click.BadParameter(f"{text!r} is no HOST:PORT; write 127.0.0.1:8080, or [::1]:0")
+    return match[1] or match[2], int(match[3])
+
+
+def limit(text: str) -> tuple[str, float]:
+    """``seconds=30``, ``bytes=10MiB``, ``requests=100`` or ``in_flight=8``."""
+    key, _, value = text.partition("=")
+    known = [field.name for field in attrs.fields(session.Limits)]
+    if key not in known:
+        raise click.BadParameter(f"{text!r} is no limit; known are {', '.join(f'{name}=...' for name in known)}")
+    if key == "seconds" and re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", value, re.ASCII):
+        return key, float(value)
+    amount = parse_amount(value)
+    if amount is None:
+        raise click.BadParameter(f"{value!r} is no value for {key}")
+    return key, amount
+
+
+def peers(command: Callable[..., int]) -> Callable[..., int]:
+    """Give *command* ``--peer`` and ``--limit``, and with them the argument *asked*: the session to enter."""
+
+    @functools.wraps(command)
+    def run(*args: Any, peer: tuple[str, ...], limit: tuple[tuple[str, float], ...], **kwargs: Any) -> int:
+        asked = session.begin(peers=peer, limits=_limits(dict(limit)), name="sessionctx")
+        return command(*args, asked=asked, **kwargs)
+
+    option = click.option(
+        "--limit",
+        type=limit,
+        multiple=True,
+        metavar="K=V",
+        help="A budget: seconds=30, bytes=10MiB, requests=100, in_flight=8. Repeatable.",
+    )
+    return click.option("--peer", multiple=True, metavar="URL", help="A gateway to ask. Repeatable.")(option(run))
+
+
+def _limits(given: Mapping[str, float]) -> session.Limits | None:
+    """The limits of the session that a verb begins; ``None`` for none."""
+    seconds = given.get("seconds")
+    whole = {name: int(value) for name, value in given.items() if name != "seconds"}
+    try:
+        return session.Limits(seconds=seconds, **whole) if given else None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None

@@ -1,0 +1,76 @@
+"""``sessionctx serve``: the store as a gateway."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import click
+import trio
+
+from sessionctx import Node, session
+from sessionctx.cli.options import Settings, address, common, settings
+from sessionctx.cli.verb import perform
+from sessionctx.serve import gateway, run
+from sessionctx.testing import faults
+
+
+@click.command("serve")
+@click.option(
+    "--listen",
+    type=address,
+    metavar="HOST:PORT",
+    default="127.0.0.1:0",
+    show_default=True,
+    help="Where to listen; port 0 lets the system choose. Other hosts than 127.0.0.1 open it to the network.",
+)
+@click.option("--peer", multiple=True, metavar="URL", help="A gateway to fetch from what is missing. Repeatable.")
+@click.option(
+    "--fault", multiple=True, hidden=True, help="Misbehave: slow:3MiB, fail:3, busy:2, lie, stall:N, truncate:N."
+)
+@click.option("--while-stdin-is-open", "leashed", is_flag=True, hidden=True, help="End when stdin is closed.")
+@common
+def command(listen: tuple[str, int], peer: tuple[str, ...], fault: tuple[str, ...], *, leashed: bool) -> int:
+    """Serve the store as a trustless gateway over HTTP, and print its URL.
+
+    It answers from the store alone, unless peers are given. Ctrl-C stops it at once; SIGTERM lets answers in progress
+    finish for three seconds.
+    """
+    chosen, stop = settings(), trio.Event()
+    try:
+        wrappers = [faults.parse(spec) for spec in fault]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--fault") from None
+
+    async def work() -> None:
+        async with trio.open_nursery() as nursery:
+            if leashed:
+                nursery.start_soon(_end_with_stdin, nursery.cancel_scope)
+            await _serve(chosen, listen, peer, wrappers, stop)
+            nursery.cancel_scope.cancel()
+
+    return perform("serve", chosen, work, on_term=stop.set)
+
+
+async def _serve(
+    chosen: Settings,
+    listen: tuple[str, int],
+    peer: tuple[str, ...],
+    wrappers: list[faults.Wrapper],
+    stop: trio.Event,
+) -> None:
+    with session.begin(peers=peer, name="serve"):  # one for all requests: what is learnt of peers stays known
+        async with Node.open(chosen.store_path()) as node, trio.open_nursery() as nursery:
+            app = gateway(node.blocks, ahead=32) if peer else gateway(node.store)
+            for wrap in wrappers:
+                app = wrap(app)
+            url = await nursery.start(functools.partial(run, app, *listen, stop=stop))
+            await chosen.output.data("listening", url, url=url)
+            await chosen.output.flush()
+            chosen.output.note("Stop with Ctrl-C.")
+
+
+async def _end_with_stdin(scope: trio.CancelScope) -> None:
+    while await trio.to_thread.run_sync(os.read, 0, 4096, abandon_on_cancel=True):
+        pass
+    scope.cancel()

@@ -1,0 +1,34 @@
+"""Blocks that link: DAGs and paths, files and folders, CAR; over any block store."""
+
+from __future__ import annotations
+
+from sessionctx.dag.car_export import CarChunks, CarSummary, car_stream, export_car
+from sessionctx.dag.car_import import import_car
+from sessionctx.dag.dag import Dag
+from sessionctx.dag.files import Files
+from sessionctx.dag.path import Ref, Resolved, resolve
+from sessionctx.dag.unixfs import PROFILES, V0_2015, V1_2025, Added, Entry, Exported, Profile, Stat
+from sessionctx.dag.walk import Walk, walk
+
+__all__ = [
+    "PROFILES",
+    "V0_2015",
+    "V1_2025",
+    "Added",
+    "CarChunks",
+    "CarSummary",
+    "Dag",
+    "Entry",
+    "Exported",
+    "Files",
+    "Profile",
+    "Ref",
+    "Resolved",
+    "Stat",
+    "Walk",
+    "car_stream",
+    "export_car",
+    "import_car",
+    "resolve",
+    "walk",
+]

@@ -1,0 +1,208 @@
+"""Writing CAR v1: a DAG out of a store, as one stream of blocks.
+
+Source: ipld.io/specs/transport/car/carv1, and the trustless gateway specification for scopes and byte ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import Final, Literal, TypeAlias
+
+import attrs
+import trio
+
+from sessionctx import session
+from sessionctx.blocks import Blockstore
+from sessionctx.content import CID, RAW, Block, car
+from sessionctx.dag.opened import Opened
+from sessionctx.dag.path import Resolved, resolve
+from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
+from sessionctx.dag.unixfs.node import open_node
+from sessionctx.dag.unixfs.parts import Part, Span, open_part
+from sessionctx.dag.unixfs.read import directory_links
+from sessionctx.dag.walk import AHEAD, MAX_DEPTH, Walk
+from sessionctx.errors import DecodeError
+
+Scope: TypeAlias = Literal["all", "entity", "block"]
+"""How much of a DAG: all of it; the one file or directory, without what a directory's entries name; the one block."""
+Sink: TypeAlias = Callable[[bytes], Awaitable[object]]
+"""Where bytes go, such as ``stream.send_all`` or the ``write`` of a file opened by trio."""
+
+CHUNK: Final = 256 * 1024
+"""Bytes of a CAR handed out together, at least, as long as there are so many."""
+
+
+@attrs.frozen
+class CarSummary:
+    """What went through a CAR."""
+
+    roots: tuple[CID, ...]
+    """What the header says. When reading: a hint, nobody has checked it."""
+    blocks: int
+    """Blocks, each as often as it is there."""
+    bytes: int
+    """Their bytes."""
+
+
+def parse_span(text: str) -> tuple[int, int | None]:
+    """Read ``from:to``, bytes of a file, inclusive; ``*`` is the end, negative numbers count from it.
+
+    Returns the first byte, and the last (``None`` for the end). :exc:`DecodeError`.
+    """
+    first, _, last = text.partition(":")
+    try:
+        return int(first), None if last == "*" else int(last)
+    except ValueError:
+        raise DecodeError(
+            f"{text[:80]!r} is no range of bytes: it is from:to, two whole numbers, or * for the end"
+        ) from None
+
+
+Tag: TypeAlias = "Place | Part | None"
+"""How a block is linked in an entity: as (a shard of) a directory, as a part of a file, or not known yet."""
+
+
+def _entity(span: tuple[int, int | None]) -> Callable[[Block, Tag], tuple[Block, Iterable[tuple[CID, Tag]]]]:
+    """Return what follows the links of one file (its bytes in *span*) or one directory (all its shards)."""
+
+    def visit(block: Block, tag: Tag) -> tuple[Block, Iterable[tuple[CID, Tag]]]:
+        if isinstance(tag, Part):
+            return block, open_part(block, tag)[1]
+        node = open_node(block)
+        if node.kind == "directory":
+            found = directory_links(node, tag or TOP)
+            return block, ((item.link.cid, item.place) for item in found if isinstance(item, Sub))
+        if node.kind == "file":
+            wanted = _clip(*span, node.size)
+            return block, open_part(block, Part(0, None, wanted))[1] if wanted else ()
+        return block, ()
+
+    return visit
+
+
+def _clip(first: int, last: int | None, size: int) -> Span | None:
+    """Return the part of the range that is in the file; ``None`` if it is wholly outside."""
+    start = max(first + size, 0) if first < 0 else first
+    stop = size if last is None else min(last + size if last < 0 else last, size - 1) + 1
+    return Span(start, stop) if start < stop else None
+
+
+def _all(block: Block, _: Tag) -> tuple[Block, Iterable[tuple[CID, Tag]]]:
+    return block, () if block.cid.codec == RAW else [(cid, None) for cid in block.links()]
+
+
+def _alone(block: Block, _: Tag) -> tuple[Block, Iterable[tuple[CID, Tag]]]:
+    return block, ()
+
+
+class CarChunks:
+    """The bytes of a CAR, in chunks of 256 KiB or a little more; an async iterator."""
+
+    def __init__(self, resolved: Resolved, trail: Iterable[Block], walk: Walk[Tag, Block]) -> None:
+        self.resolved = resolved
+        """Where the path has led."""
+        self.roots = resolved.roots[:1]
+        """What the header says."""
+        self.blocks = 0
+        """Blocks so far."""
+        self.bytes = 0
+        """Their bytes."""
+        self._pieces: list[bytes] = [car.encode_header(self.roots)]
+        self._size = len(self._pieces[0])
+        self._walk = walk
+        self._over = False
+        self._begun = False
+        self._error: Exception | None = None
+        for block in trail:
+            self._take(block)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next chunk.
+
+        Raises what went wrong: at once instead of the first chunk, later when the good blocks before it are out. The
+        CAR is not whole then: end the stream so that the reader notices.
+        """
+        await trio.lowlevel.checkpoint()
+        while self._size < CHUNK and not self._over and self._error is None:
+            try:
+                self._take(await self._walk.__anext__())
+            except StopAsyncIteration:
+                self._over = True
+            except Exception as error:
+                if not self._begun:
+                    raise  # nothing is out yet: whoever serves this can still say so properly
+                self._error = error
+        if not self._pieces:
+            raise self._error or StopAsyncIteration
+        self._begun = True
+        chunk = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        return chunk
+
+    def _take(self, block: Block) -> None:
+        if block.cid.is_identity:  # says itself what it is
+            return
+        self._pieces += (car.encode_prefix(block.cid, len(block.data)), block.data)
+        self._size += len(block.data) + 64
+        self.blocks += 1
+        self.bytes += len(block.data)
+
+
+def car_stream(
+    blocks: Blockstore,
+    root: CID,
+    *,
+    path: str = "",
+    scope: Scope = "all",
+    span: str | None = None,
+    dups: bool = False,
+    ahead: int = AHEAD,
+    max_depth: int = MAX_DEPTH,
+) -> Opened[CarChunks]:
+    """Open the DAG below *root* as a CAR: depth first, each block once, blocks fetched ahead::
+
+        async with car_stream(blocks, root) as chunks:
+            async for chunk in chunks: ...
+
+    On entering, the path is resolved and the first block read, so that what is not there is known before the first
+    byte. Identity CIDs, which hold their own data, are left out.
+
+    Args:
+        blocks: where to get the blocks.
+        root: where the path begins; the header names it as the root.
+        path: below *root*; the blocks on the way to its end come first.
+        scope: how much of what the path leads to; default ``"all"``.
+        span: ``from:to``, bytes of the file, inclusive, ``*`` for the end, negative from the end. Implies ``"entity"``.
+        dups: repeat a block wherever it is linked again; default: each once.
+        ahead: how many blocks are got at a time; default 32.
+        max_depth: how many links below the end of the path are followed; default 1024.
+
+    Raises:
+        PathNotFound, NotADirectory, BlockNotFound, ...: on entering, or while iterating.
+        DecodeError: *span* is none.
+    """
+    wanted = parse_span(span) if span is not None else (0, None)
+
+    async def start(stack: AsyncExitStack) -> CarChunks:
+        found = await resolve(blocks, root, path)
+        trail = [await blocks.get(cid) for cid in found.trail]
+        await blocks.get(found.cid)
+        visit = _entity(wanted) if span is not None or scope == "entity" else _all if scope == "all" else _alone
+        walk: Walk[Tag, Block] = Walk(blocks, found.cid, None, visit, ahead=ahead, dups=dups, max_depth=max_depth)
+        return CarChunks(found, trail, await stack.enter_async_context(walk))
+
+    return Opened("car_stream", start)
+
+
+@session.operation
+async def export_car(blocks: Blockstore, root: CID, sink: Sink) -> CarSummary:
+    """Write the whole DAG below *root* to *sink* as a CAR. Errors as for :func:`car_stream`, and those of *sink*."""
+    async with car_stream(blocks, root) as chunks:
+        async for chunk in chunks:
+            await sink(chunk)
+    return CarSummary(chunks.roots, chunks.blocks, chunks.bytes)

@@ -1,0 +1,115 @@
+"""Reading CAR v1: a stream of blocks into a store, each verified.
+
+Source: ipld.io/specs/transport/car/carv1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable
+from contextlib import AsyncExitStack
+from typing import Final
+
+import trio
+
+from sessionctx import session
+from sessionctx.blocks import Blockstore
+from sessionctx.content import CID, Block, CarDecoder, verify
+from sessionctx.dag.car_export import CarSummary
+from sessionctx.dag.overlap import overlap
+from sessionctx.dag.source import FromBytes, FromFile, FromStream, Pieces, Source
+from sessionctx.errors import CarError, SessionctxError
+
+BATCH_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of a CAR that are verified and stored together, about."""
+INLINE: Final = 512 * 1024
+"""Bytes that are hashed without the cost of going to another thread and back."""
+
+
+@session.operation
+async def import_car(blocks: Blockstore, source: Source) -> CarSummary:
+    """Store the blocks of a CAR, each verified first; in little memory, however long it is.
+
+    Every good block is kept, whatever the header says: duplicates change nothing, blocks that the roots do not lead to
+    are stored as well, and whether the roots lead to all they should is not looked at (walk them to know).
+
+    Raises:
+        CarTruncated, CarError, HashMismatch, BlockTooLarge, Unsupported: something is wrong with the CAR; the message
+            says after how many blocks. Those before it are stored.
+        SourceUnreadable: *source* is a path that cannot be read. Also: errors of the stream, and of the store.
+    """
+    async with AsyncExitStack() as stack:
+        reading = _Reading(await _open(source, stack))
+        await overlap(reading.batch, blocks.put_many)
+        if reading.error is not None:
+            raise reading.explained(reading.error)
+    return CarSummary(reading.decoder.roots or (), reading.blocks, reading.bytes)
+
+
+async def _open(source: Source, stack: AsyncExitStack) -> Pieces:
+    if isinstance(source, bytes):
+        return FromBytes(source)
+    if isinstance(source, AsyncIterable):
+        return FromStream(source)
+    return await stack.enter_async_context(FromFile(os.fspath(source)))
+
+
+class _Reading:
+    """A CAR being read: verified blocks in batches, until it ends or something is wrong."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self.decoder = CarDecoder()
+        self.blocks = 0
+        self.bytes = 0
+        self.error: SessionctxError | None = None
+        self._pieces = pieces
+        self._over = False
+
+    async def batch(self) -> list[Block] | None:
+        """Return the next blocks, verified; ``None`` at the end, or where something is wrong."""
+        await trio.lowlevel.checkpoint()
+        while not self._over:
+            sections, size = await self._sections()
+            if size > INLINE:
+                good = await trio.to_thread.run_sync(self._verify, sections)
+            else:
+                good = self._verify(sections)
+            self.blocks += len(good)
+            self.bytes += sum(len(block.data) for block in good)
+            if good:
+                return good
+        return None
+
+    async def _sections(self) -> tuple[list[tuple[CID, bytes]], int]:
+        """Return sections worth one step, and their bytes. What is wrong with the stream is noted."""
+        sections: list[tuple[CID, bytes]] = []
+        size = 0
+        while size < BATCH_BYTES and not self._over:
+            piece = await self._pieces.next()
+            size += len(piece)
+            try:
+                if piece:
+                    sections += self.decoder.feed(piece)
+                else:
+                    self._over = True
+                    self.decoder.finish()
+            except CarError as error:
+                self.error, self._over = error, True
+        return sections, size
+
+    def explained(self, error: SessionctxError) -> SessionctxError:
+        """Return *error*, which says what is stored in spite of it."""
+        error.args = (f"{error} (the {self.blocks} blocks before it, {self.bytes} bytes, are good and stored)",)
+        return error
+
+    def _verify(self, sections: list[tuple[CID, bytes]]) -> list[Block]:
+        """Return the blocks up to the first bad one, which is noted."""
+        good: list[Block] = []
+        for cid, data in sections:
+            try:
+                verify(cid, data)
+            except SessionctxError as error:
+                self.error, self._over = error, True
+                break
+            good.append(Block.vouched(cid, data))
+        return good

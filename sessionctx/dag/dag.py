@@ -1,0 +1,100 @@
+"""DAGs of any codec: get, walk, resolve, CAR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sessionctx import session
+from sessionctx.blocks import Blockstore
+from sessionctx.content import CID, DAG_CBOR, DAG_PB, RAW, Block, PBNode, code_name, dagcbor, dagpb
+from sessionctx.dag.car_export import CarChunks, CarSummary, Scope, Sink, car_stream, export_car
+from sessionctx.dag.car_import import import_car
+from sessionctx.dag.opened import Opened
+from sessionctx.dag.path import Ref, Resolved, decode_data, enter, resolve
+from sessionctx.dag.source import Source
+from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, MAX_DEPTH, Walk, walk
+from sessionctx.errors import DecodeError, Unsupported
+
+
+class Dag:
+    """Blocks that link to each other, in any block store.
+
+    What names a block below is a CID, or a text ``cid/path``. Besides the errors that are listed, there are those of
+    the store: ``BlockNotFound``, ``FetchFailed``, ...
+    """
+
+    def __init__(self, blocks: Blockstore) -> None:
+        self._blocks = blocks
+
+    @session.operation
+    async def get(self, ref: Ref, *, path: str = "") -> PBNode | dagcbor.Value:
+        """Return what a block holds: bytes of raw blocks, a `PBNode` of dag-pb ones, plain data of dag-cbor ones.
+
+        A path may end inside dag-cbor data: then that part of it is returned.
+
+        Raises:
+            PathNotFound, NotADirectory: *path* leads nowhere.
+            DecodeError: the block breaks the rules of its codec.
+            Unsupported: its codec is not known here.
+        """
+        found = await resolve(self._blocks, ref, path)
+        value = decode(await self._blocks.get(found.cid))
+        for segment in found.rest:
+            assert not isinstance(value, PBNode)
+            value = enter(value, segment, str(found.cid))
+        return value
+
+    @session.operation
+    async def resolve(self, ref: Ref, path: str = "") -> Resolved:
+        """Return where a path leads, through UnixFS directories and dag-cbor data; symlinks are not followed.
+
+        Raises:
+            InvalidCID, PathNotFound, NotADirectory, DagTooDeep, DecodeError, InvalidDag.
+        """
+        return await resolve(self._blocks, ref, path)
+
+    def walk(
+        self,
+        root: CID,
+        *,
+        ahead: int = AHEAD,
+        ahead_bytes: int = AHEAD_BYTES,
+        dups: bool = False,
+        max_depth: int = MAX_DEPTH,
+        links: Callable[[Block], Iterable[CID]] | None = None,
+    ) -> Walk[None, Block]:
+        """Walk the blocks below *root*, depth first, fetching ahead; see `sessionctx.dag.walk`."""
+        return walk(
+            self._blocks, root, ahead=ahead, ahead_bytes=ahead_bytes, dups=dups, max_depth=max_depth, links=links
+        )
+
+    def car(
+        self, root: CID, *, path: str = "", scope: Scope = "all", span: str | None = None, dups: bool = False
+    ) -> Opened[CarChunks]:
+        """Open the DAG below *root* as a CAR, in chunks of bytes; see `sessionctx.dag.car_stream`."""
+        return car_stream(self._blocks, root, path=path, scope=scope, span=span, dups=dups)
+
+    @session.operation
+    async def export_car(self, root: CID, sink: Sink) -> CarSummary:
+        """Write the whole DAG below *root* to *sink* as a CAR; see `sessionctx.dag.export_car`."""
+        return await export_car(self._blocks, root, sink)
+
+    @session.operation
+    async def import_car(self, source: Source) -> CarSummary:
+        """Store the blocks of a CAR, each verified; see `sessionctx.dag.import_car`."""
+        return await import_car(self._blocks, source)
+
+
+def decode(block: Block) -> PBNode | dagcbor.Value:
+    """Return what *block* holds, by its codec. :exc:`DecodeError`, :exc:`Unsupported`."""
+    codec = block.cid.codec
+    if codec == RAW:
+        return block.data
+    if codec == DAG_CBOR:
+        return decode_data(block)
+    if codec != DAG_PB:
+        raise Unsupported(f"{block.cid} is {code_name(codec)}, which cannot be read here; its bytes can")
+    try:
+        return dagpb.decode(block.data)
+    except DecodeError as error:
+        raise DecodeError(f"{block.cid}: {error}") from None

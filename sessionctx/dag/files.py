@@ -1,0 +1,187 @@
+"""Files and folders: add, export, cat, ls, stat."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from sessionctx import session
+from sessionctx.blocks import Blockstore
+from sessionctx.dag.opened import Flat, Opened
+from sessionctx.dag.path import Ref, resolve
+from sessionctx.dag.source import FromBytes, FromStream, Source
+from sessionctx.dag.unixfs.add import Added, Progress, add_path, add_pieces
+from sessionctx.dag.unixfs.export import Exported, export_to
+from sessionctx.dag.unixfs.parts import Part
+from sessionctx.dag.unixfs.profile import PROFILES, V1_2025, Profile
+from sessionctx.dag.unixfs.read import Entry, Listed, Stat, read_directory, read_file, stat_of
+from sessionctx.dag.walk import AHEAD
+from sessionctx.errors import Unsupported
+
+MAX_ENTRIES: Final = 10_000_000
+"""Files, folders and symlinks after which an export ends with an error."""
+
+
+class Files:
+    """Files and folders, kept as UnixFS in any block store.
+
+    What names a file below is a CID, or a text ``cid/path/to/file``; *path* goes on below it. Symlinks are never
+    followed. Besides the errors that are listed, there are those of the store: ``BlockNotFound``, ``FetchFailed``, ...
+    """
+
+    def __init__(self, blocks: Blockstore) -> None:
+        self._blocks = blocks
+
+    @session.operation
+    async def add(
+        self,
+        source: Source,
+        *,
+        profile: Profile | str = V1_2025,
+        hidden: bool = False,
+        progress: Progress | None = None,
+    ) -> Added:
+        """Add a file, folder or symlink by its path; or one file by its bytes, or as an async stream of bytes.
+
+        The same input has the same CID, whenever and wherever it is added. It returns once all blocks are stored, and
+        safe from a loss of power if the store offers ``sync()``. If it is cancelled or fails, no root was made, and
+        blocks that were stored already do no harm.
+
+        Args:
+            source: a path (``str`` or path-like), ``bytes``, or an async iterable of bytes.
+            profile: how to cut it into blocks, or the name of that; default ``unixfs-v1-2025``.
+            hidden: add files and folders in a folder whose names begin with a dot, too. Default: they are left out.
+            progress: called with the files and the bytes which are stored so far.
+
+        Raises:
+            SourceUnreadable: a file or folder is absent, or may not be read.
+            SourceChanged: a file changed while it was read.
+            Unaddable: a socket, device or pipe, or a name that is not UTF-8.
+            DagTooDeep: more than 256 folders inside each other.
+            Unsupported: there is no *profile* of this name.
+        """
+        chosen = find_profile(profile)
+        if isinstance(source, bytes):
+            return await add_pieces(self._blocks, FromBytes(source), chosen, progress=progress)
+        if isinstance(source, AsyncIterable):
+            return await add_pieces(self._blocks, FromStream(source), chosen, progress=progress)
+        return await add_path(self._blocks, source, chosen, hidden=hidden, progress=progress)
+
+    @session.operation
+    async def export(
+        self,
+        ref: Ref,
+        target: str | os.PathLike[str],
+        *,
+        path: str = "",
+        progress: Progress | None = None,
+        max_entries: int = MAX_ENTRIES,
+    ) -> Exported:
+        """Write a file, directory or symlink to *target*: whole, or not at all.
+
+        It is built under a temporary name in the folder of *target*, and gets its name when all of it is verified and
+        on the disk. Nothing is ever written outside *target*, or through a symlink. Permissions and modification times
+        are set where the blocks say them (never setuid and the like).
+
+        Args:
+            ref: what to export.
+            target: where to; must not exist, its folder must.
+            path: below *ref*.
+            progress: called with the files and the bytes which are written so far.
+            max_entries: how many files, folders and symlinks there may be; default 10 million.
+
+        Raises:
+            TargetExists: something is there already.
+            TargetUnwritable: no permission, no such folder, no room on the disk, a name this file system refuses.
+            UnsafePath: a name in a directory is no file name, such as ``..``, or is there twice.
+            ExportError: more than *max_entries*.
+            PathNotFound, NotADirectory: *path* leads nowhere.
+            InvalidDag, DagTooDeep, DecodeError, NotAFile: the blocks are no proper tree of files.
+        """
+        found = await resolve(self._blocks, ref, path)
+        return await export_to(self._blocks, found.cid, target, progress=progress, max_entries=max_entries)
+
+    @session.operation
+    async def stat(self, ref: Ref, *, path: str = "") -> Stat:
+        """Say what the first block of a file, directory or symlink tells about it.
+
+        Raises:
+            PathNotFound, NotADirectory: *path* leads nowhere.
+            InvalidDag, DecodeError: the block contradicts itself.
+        """
+        found = await resolve(self._blocks, ref, path)
+        return stat_of(await self._blocks.get(found.cid))
+
+    def cat(
+        self, ref: Ref, *, path: str = "", offset: int = 0, length: int | None = None, ahead: int = AHEAD
+    ) -> Opened[Flat[Part, bytes]]:
+        """Read a file, verified and in order, while what comes next is being got::
+
+            async with files.cat(cid) as chunks:
+                async for chunk in chunks: ...
+
+        Args:
+            ref: what to read.
+            path: below *ref*.
+            offset: the first byte wanted; default 0. What lies before it is not fetched.
+            length: how many bytes; default: to the end. Less is given where the file ends before.
+            ahead: how many blocks are got at a time; default 32.
+
+        Raises:
+            ValueError: *offset* or *length* is negative.
+            PathNotFound, NotADirectory, NotAFile: on entering or while iterating.
+            InvalidDag, DagTooDeep, DecodeError: while iterating, where the blocks contradict each other.
+        """
+        if offset < 0 or (length is not None and length < 0):
+            raise ValueError(f"offset and length must not be negative: {offset}, {length}")
+
+        async def start(stack: AsyncExitStack) -> Flat[Part, bytes]:
+            found = await resolve(self._blocks, ref, path)
+            walk = read_file(self._blocks, found.cid, offset, length, ahead=ahead)
+            return Flat(await stack.enter_async_context(walk))
+
+        return Opened("Files.cat", start)
+
+    def ls(self, ref: Ref, *, path: str = "", resolve: bool = False, ahead: int = AHEAD) -> Opened[Flat[Listed, Entry]]:
+        """List a directory, however big, in little memory; entries come in the order in which they are kept::
+
+            async with files.ls(cid) as entries:
+                async for entry in entries: ...
+
+        Args:
+            ref: the directory.
+            path: below *ref*.
+            resolve: read the first block of each entry, to say what it is and how big; default: names and CIDs only.
+            ahead: how many blocks are got at a time; default 32.
+
+        Raises:
+            PathNotFound, NotADirectory: on entering or while iterating.
+            InvalidDag, DagTooDeep, DecodeError: while iterating, where the blocks contradict each other.
+        """
+        return _ls(self._blocks, ref, path, resolve, ahead)
+
+
+def _ls(
+    blocks: Blockstore,
+    ref: Ref,
+    path: str,
+    read_entries: bool,  # noqa: FBT001
+    ahead: int,
+) -> Opened[Flat[Listed, Entry]]:
+    async def start(stack: AsyncExitStack) -> Flat[Listed, Entry]:
+        found = await resolve(blocks, ref, path)
+        walk = read_directory(blocks, found.cid, resolve=read_entries, ahead=ahead)
+        return Flat(await stack.enter_async_context(walk))
+
+    return Opened("Files.ls", start)
+
+
+def find_profile(profile: Profile | str) -> Profile:
+    """Return the profile of this name. :exc:`Unsupported`."""
+    if isinstance(profile, Profile):
+        return profile
+    if profile not in PROFILES:
+        raise Unsupported(f"there is no import profile {profile[:80]!r}; there are {', '.join(PROFILES)}")
+    return PROFILES[profile]

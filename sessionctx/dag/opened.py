@@ -1,0 +1,60 @@
+"""Streams as async context managers: what has to be awaited first happens on entering, inside the session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import trio
+
+from sessionctx import session
+from sessionctx.dag.walk import Walk
+
+T = TypeVar("T")
+X = TypeVar("X")
+
+
+class Opened(Generic[X]):
+    """An async context manager that joins or begins a session, calls *start* and gives what it returns.
+
+    *start* puts what must be left again on the stack that it is given. Usable once.
+    """
+
+    def __init__(self, what: str, start: Callable[[AsyncExitStack], Awaitable[X]]) -> None:
+        self._what = what
+        self._start = start
+
+    async def __aenter__(self) -> X:
+        session.require_trio(self._what)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(session.begin())
+            found = await self._start(stack)
+            self._stack = stack.pop_all()
+        return found
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+
+
+class Flat(Generic[T, X]):
+    """Iterates over the single things in the groups that a walk gives."""
+
+    def __init__(self, walk: Walk[T, Iterable[X]]) -> None:
+        self._walk = walk
+        self._group: Iterator[X] = iter(())
+
+    def __aiter__(self) -> AsyncIterator[X]:
+        return self
+
+    async def __anext__(self) -> X:
+        for found in self._group:
+            await trio.lowlevel.checkpoint()
+            return found
+        while True:
+            self._group = iter(await self._walk.__anext__())
+            for found in self._group:
+                return found

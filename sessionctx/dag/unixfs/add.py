@@ -1,0 +1,128 @@
+"""Import: from files, folders, bytes and streams to blocks in a store.
+
+Reading, cutting and hashing happen in a worker thread, 8 MiB of blocks a step, while the blocks of the step before are
+being stored: two cores are busy, and little is in memory. Parents are stored after their children, so a root that is in
+the store is whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import attrs
+import trio
+
+from sessionctx.blocks import Blockstore
+from sessionctx.content import CID
+from sessionctx.dag.overlap import overlap
+from sessionctx.dag.source import Pieces
+from sessionctx.dag.unixfs.build import Built, FileBuilder
+from sessionctx.dag.unixfs.chunk import Chunker
+from sessionctx.dag.unixfs.profile import Profile
+from sessionctx.dag.unixfs.scan import BATCH_BYTES, Batch, Scan, Step
+
+Progress = Callable[[int, int], object]
+"""Called with the files and the bytes that are done so far."""
+
+INLINE: Final = 256 * 1024
+"""Bytes that are hashed without the cost of going to another thread and back."""
+
+
+@attrs.frozen
+class Added:
+    """What was added."""
+
+    cid: CID
+    """The root."""
+    total: int
+    """Bytes of all its blocks."""
+    bytes: int
+    """Bytes of all its files."""
+    files: int = 1
+    folders: int = 0
+    symlinks: int = 0
+
+
+async def add_path(
+    blocks: Blockstore, path: str | os.PathLike[str], profile: Profile, *, hidden: bool, progress: Progress | None
+) -> Added:
+    """Add a file, a folder or a symlink (as such). Errors as in :meth:`Scan.step`, and the store's."""
+    scan = Scan(os.fspath(path), profile, hidden=hidden)
+
+    async def make() -> Step | None:
+        return await trio.to_thread.run_sync(scan.step)
+
+    try:
+        await overlap(make, _storing(blocks, progress))
+    finally:
+        scan.close()
+    assert scan.built is not None
+    await blocks.sync()
+    return Added(scan.built.cid, scan.built.total, scan.bytes, scan.files, scan.folders, scan.symlinks)
+
+
+async def add_pieces(blocks: Blockstore, pieces: Pieces, profile: Profile, *, progress: Progress | None) -> Added:
+    """Add one file from its bytes."""
+    making = _Making(pieces, profile)
+
+    await overlap(making.make, _storing(blocks, progress))
+    assert making.built is not None
+    await blocks.sync()
+    return Added(making.built.cid, making.built.total, making.bytes)
+
+
+def _storing(blocks: Blockstore, progress: Progress | None) -> Callable[[Step], Awaitable[None]]:
+    async def store(step: Step) -> None:
+        await blocks.put_many(step.blocks)
+        if progress is not None:
+            progress(step.files, step.bytes)
+
+    return store
+
+
+class _Making:
+    """A file being made of pieces that arrive."""
+
+    def __init__(self, pieces: Pieces, profile: Profile) -> None:
+        self.built: Built | None = None
+        self.bytes = 0
+        self._pieces = pieces
+        self._batch = Batch()
+        self._chunker = Chunker(profile.chunk_size)
+        self._builder = FileBuilder(profile, self._batch.add)
+
+    async def make(self) -> Step | None:
+        """Return the next blocks; ``None`` at the end."""
+        await trio.lowlevel.checkpoint()
+        if self.built is not None:
+            return None
+        pieces, size, ended = await self._collect()
+        if size > INLINE:
+            await trio.to_thread.run_sync(self._build, pieces, ended)
+        else:
+            self._build(pieces, ended)
+        self.bytes += size
+        return Step(self._batch.take(), 1 if ended else 0, self.bytes)
+
+    async def _collect(self) -> tuple[list[bytes], int, bool]:
+        """Return pieces worth one step, their bytes, and whether they are the last."""
+        pieces: list[bytes] = []
+        size = 0
+        while size < BATCH_BYTES:
+            piece = await self._pieces.next()
+            if not piece:
+                return pieces, size, True
+            pieces.append(piece)
+            size += len(piece)
+        return pieces, size, False
+
+    def _build(self, pieces: list[bytes], ended: bool) -> None:  # noqa: FBT001
+        for piece in pieces:
+            for chunk in self._chunker.feed(piece):
+                self._builder.add(chunk)
+        if ended:
+            for chunk in self._chunker.finish():
+                self._builder.add(chunk)
+            self.built = self._builder.finish()

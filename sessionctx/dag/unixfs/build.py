@@ -1,0 +1,90 @@
+"""The balanced layout of files: chunks go in, blocks come out, the root last. Pure, and streaming.
+
+Source: specs.ipfs.tech/unixfs (balanced layout) and IPIP-499.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from sessionctx.content import CID, DAG_PB, RAW, Block, PBLink, PBNode, dagpb, unixfs
+from sessionctx.dag.unixfs.profile import Profile
+
+Emit = Callable[[Block], None]
+"""Where finished blocks go, children before their parents."""
+
+
+@attrs.define
+class Built:
+    """The root of something that was built."""
+
+    cid: CID
+    total: int
+    """Bytes of all blocks below and including this one: what links say as Tsize."""
+    size: int = 0
+    """Bytes of the file."""
+
+
+def build_node(profile: Profile, emit: Emit, data: unixfs.Data, links: tuple[PBLink, ...] = ()) -> Built:
+    """Encode one dag-pb node with UnixFS *data*."""
+    encoded = dagpb.encode(PBNode(links, unixfs.encode(data)))
+    block = Block.of(encoded, codec=DAG_PB, version=profile.cid_version)
+    emit(block)
+    return Built(block.cid, len(encoded) + sum(link.tsize or 0 for link in links), data.filesize or 0)
+
+
+def build_symlink(profile: Profile, emit: Emit, target: bytes) -> Built:
+    """Encode a symbolic link to *target*."""
+    return build_node(profile, emit, unixfs.Data(unixfs.Type.SYMLINK, target))
+
+
+class FileBuilder:
+    """Builds one file from its chunks in order. Holds at most one unfinished node per level of the tree."""
+
+    def __init__(self, profile: Profile, emit: Emit) -> None:
+        self._profile = profile
+        self._emit = emit
+        self._levels: list[list[Built]] = [[]]
+
+    def add(self, chunk: bytes) -> None:
+        """Take the next chunk, which the caller has cut to the profile's size."""
+        self._place(self._leaf(chunk), 0)
+
+    def finish(self) -> Built:
+        """Close the nodes that are open, and return the root. A file without chunks is one empty leaf."""
+        if not any(self._levels):
+            return self._leaf(b"")
+        for level, children in enumerate(self._levels):
+            top = level == len(self._levels) - 1
+            if top and len(children) == 1:
+                return children[0]
+            if children:
+                self._close(level)
+        raise AssertionError("the top level is never empty")
+
+    def _leaf(self, chunk: bytes) -> Built:
+        if not self._profile.raw_leaves:
+            return build_node(
+                self._profile, self._emit, unixfs.Data(unixfs.Type.FILE, chunk or None, filesize=len(chunk))
+            )
+        block = Block.of(chunk, codec=RAW)
+        self._emit(block)
+        return Built(block.cid, len(chunk), len(chunk))
+
+    def _place(self, child: Built, level: int) -> None:
+        if level == len(self._levels):
+            self._levels.append([])
+        self._levels[level].append(child)
+        if len(self._levels[level]) == self._profile.width:
+            self._close(level)
+
+    def _close(self, level: int) -> None:
+        """Make a node of what is collected at *level*, and place it one level up."""
+        children = self._levels[level]
+        self._levels[level] = []
+        sizes = [child.size for child in children]
+        links = tuple(PBLink(child.cid, "", child.total) for child in children)
+        data = unixfs.Data(unixfs.Type.FILE, filesize=sum(sizes), blocksizes=tuple(sizes))
+        self._place(build_node(self._profile, self._emit, data, links), level + 1)

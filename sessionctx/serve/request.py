@@ -1,0 +1,118 @@
+"""What a request to the gateway asks for, read from its ASGI scope. Pure.
+
+Source: trustless gateway specification, https://specs.ipfs.tech/http-gateways/trustless-gateway/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal, cast
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
+
+import attrs
+
+from sessionctx.content import CID
+from sessionctx.errors import InvalidCID
+from sessionctx.serve.accept import SERVED, NotOffered, Wanted, negotiate
+from sessionctx.serve.asgi import Scope, headers_of
+
+DagScope = Literal["block", "entity", "all"]
+_SCOPES: tuple[DagScope, ...] = ("block", "entity", "all")
+_SPAN = re.compile(r"(-?[0-9]{1,18}):(-?[0-9]{1,18}|\*)", re.ASCII)
+
+
+class Refused(Exception):
+    """A request that is answered with an error *status* and a text which says what to do instead."""
+
+    def __init__(self, status: int, text: str, **headers: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@attrs.frozen
+class Request:
+    """A request that makes sense; whether what it asks for is here is not known yet."""
+
+    method: str
+    """``GET`` or ``HEAD``."""
+    content_path: str
+    """``/ipfs/{cid}/{path}`` as it was asked for, percent-encoded."""
+    cid: CID
+    path: str
+    """Below the CID, decoded, without slashes at its ends; empty for the CID itself."""
+    wanted: Wanted
+    scope: DagScope
+    span: str | None
+    """``entity-bytes`` as it was given."""
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+    @property
+    def only_if_cached(self) -> bool:
+        """Whether the client wants an answer only if it costs nothing to give."""
+        return "only-if-cached" in (part.strip().lower() for part in self.headers.get("cache-control", "").split(","))
+
+
+def read(scope: Scope) -> Request:
+    """The request in an ASGI HTTP *scope*.
+
+    Raises:
+        Refused: 400, 404, 405 or 406, when it cannot be answered whatever is stored.
+    """
+    method = str(scope["method"])
+    if method not in ("GET", "HEAD"):
+        raise Refused(405, f"{method} is not served: a gateway is read with GET and HEAD.", Allow="GET, HEAD")
+    content_path = _content_path(scope)
+    cid, path = _cid_and_path(content_path)
+    query, headers = _query(scope), headers_of(scope)
+    try:
+        wanted = negotiate(query, headers.get("accept", ""))
+    except NotOffered as refused:
+        raise Refused(406, str(refused)) from None
+    if path and wanted.format == "raw":
+        raise Refused(400, "A raw block has no path: ask for /ipfs/{cid}?format=raw, or for ?format=car with a path.")
+    dag_scope, span = _shape(query)
+    return Request(method, quote(content_path), cid, path, wanted, dag_scope, span, query, headers)
+
+
+def _content_path(scope: Scope) -> str:
+    """The requested path without its percent-encoding."""
+    raw = cast("bytes | None", scope.get("raw_path")) or quote(str(scope["path"])).encode()
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise Refused(400, "The path is no UTF-8 text once its percent-encoding is taken off.") from None
+
+
+def _cid_and_path(path: str) -> tuple[CID, str]:
+    if not path.startswith("/ipfs/"):
+        raise Refused(404, f"This is a trustless gateway: it serves /ipfs/{{cid}} as {SERVED}.")
+    name, _, rest = path.removeprefix("/ipfs/").partition("/")
+    try:
+        return CID.parse(name), rest.strip("/")
+    except InvalidCID as error:
+        raise Refused(400, f"/ipfs/ is followed by no CID: {error}") from None
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    """The query parameters; where a name is repeated, the first one counts."""
+    text = cast("bytes", scope.get("query_string", b"")).decode("latin-1")
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        raise Refused(400, "The query has more than 100 parameters.") from None
+    return dict(reversed(pairs))
+
+
+def _shape(query: Mapping[str, str]) -> tuple[DagScope, str | None]:
+    span = query.get("entity-bytes")
+    if span is not None and not _SPAN.fullmatch(span):
+        raise Refused(400, "entity-bytes is from:to, two whole numbers, or * for the end: entity-bytes=0:1023.")
+    name = query.get("dag-scope", "all")
+    for known in _SCOPES:
+        if name == known:
+            return ("entity", span) if span is not None else (known, None)
+    raise Refused(400, f"dag-scope is block, entity or all, not {name[:40]!r}.")
