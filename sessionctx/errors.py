@@ -285,7 +285,7 @@ class SourceUnreadable(AddError):
 
 
 class SourceChanged(AddError):
-    """A file changed while it was being read, so that what was read is neither its old nor its new state. Add it again."""
+    """A file changed while it was being read: what was read is neither its old nor its new state. Add it again."""
 
 
 class Unaddable(AddError):

@@ -1,0 +1,152 @@
+"""Ordinary code of a user, for the type checkers (``mypy`` and ``pyright``, both strict). It is never run.
+
+``assert_type`` says what a user may rely on; code that must be refused carries an ignore, which the checkers would
+call unused if it were accepted.
+"""
+
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
+
+from __future__ import annotations
+
+from typing import assert_type
+
+import attrs
+import trio
+
+import sessionctx
+from sessionctx import CID, Block, Node, errors, peers, serve, session
+from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, TieredBlockstore
+from sessionctx.session import Limits, Session, Slot, Statistics, events
+
+
+def sessions() -> None:
+    with session.begin(peers=["https://a.example"], limits=Limits(seconds=30, bytes=10**9), name="mine") as s:
+        assert_type(s, Session)
+        assert_type(s.statistics(), Statistics)
+        assert_type(s.parent, Session | None)
+    with session.fork(limits=Limits(requests=5)) as forked:
+        assert_type(forked, Session)
+    with session.leave() as nothing:
+        assert_type(nothing, None)
+    with session.use(s) as same:
+        assert_type(same, Session)
+    assert_type(session.current(), Session)
+    assert_type(session.current(None), Session | None)
+    assert_type(session.current(default=1), Session | int)
+    session.begin("https://a.example", timeout=30)  # type: ignore[call-arg]
+    Limits(10)  # type: ignore[call-arg]
+
+
+async def child(number: int, text: str) -> None:
+    await trio.sleep(number * len(text))
+
+
+async def nurseries() -> None:
+    async with session.begin() as s:
+        s.start_soon(child, 1, "a")
+        s.start_soon(child, "a", 1)  # type: ignore[arg-type]
+
+
+@attrs.define
+class Counter:
+    count: int = 0
+
+
+COUNTERS = Slot("counters", make=lambda _: Counter(), fork=lambda parent: Counter(parent.count))
+
+
+def slots(s: Session) -> None:
+    assert_type(COUNTERS.here(), Counter)
+    assert_type(COUNTERS.of(s).count, int)
+
+
+def hook(event: events.Event) -> None:
+    match event:
+        case events.Answered(peer=peer, bytes=size):
+            assert_type(peer, str)
+            assert_type(size, int)
+        case _:
+            pass
+
+
+@session.operation
+async def my_own_layer(node: Node, cid: CID, *, times: int = 1) -> list[Block]:
+    return [await node.blocks.get(cid) for _ in range(times)]
+
+
+async def operations(node: Node, cid: CID) -> None:
+    assert_type(await my_own_layer(node, cid, times=2), list[Block])
+    await my_own_layer(node, times=2)  # type: ignore[call-arg]
+
+
+def content() -> None:
+    cid = CID.parse("bafkqaaa")
+    assert_type(cid, CID)
+    assert_type(cid.version, int)
+    assert_type(cid.digest, bytes)
+    assert_type(bytes(cid), bytes)
+    assert_type({cid: 1}[cid], int)
+    assert_type(sorted([cid, cid]), list[CID])
+    block = Block.of(b"hello")
+    assert_type(block.cid, CID)
+    assert_type(block.data, bytes)
+    assert_type(block.links(), list[CID])
+
+
+class Mine:
+    """A store of one's own, without inheriting from anything."""
+
+    async def get(self, cid: CID) -> Block:
+        raise errors.BlockNotFound(f"{cid} is not here")
+
+    async def has(self, cid: CID) -> bool:
+        return cid.is_identity
+
+    async def put(self, block: Block) -> None: ...
+
+    async def put_many(self, blocks: object) -> None: ...
+
+    async def sync(self) -> None: ...
+
+    async def delete(self, cid: CID) -> None: ...
+
+
+async def stores() -> None:
+    memory: Blockstore = MemoryBlockstore()
+    mine: Blockstore = Mine()
+    async with DiskBlockstore.open("somewhere") as disk:
+        assert_type(disk, DiskBlockstore)
+        tiers: Blockstore = TieredBlockstore([memory, disk, mine])
+        assert_type(await tiers.get(CID.parse("bafkqaaa")), Block)
+    wrong: Blockstore = object()  # type: ignore[assignment]
+    del wrong
+
+
+async def nodes(cid: CID) -> None:
+    async with Node.open("./data", peers=["https://a.example"]) as node, trio.open_nursery() as nursery:
+        assert_type(node, Node)
+        url = await nursery.start(serve.run, serve.gateway(node.store))
+        with session.begin(peers=[str(url)]) as s:
+            assert_type((await node.blocks.get(cid)).data, bytes)
+            for peer in peers.statistics(s):
+                assert_type(peer.state, str)
+                assert_type(peer.latency, float | None)
+
+
+def failures(error: Exception) -> None:
+    match error:
+        case errors.FetchFailed():
+            for peer, reason in error.reasons.items():
+                assert_type(peer, str)
+                assert_type(reason, Exception)
+        case errors.Busy():
+            assert_type(error.retry_after, float | None)
+        case errors.InvalidCID():
+            value: ValueError = error
+            del value
+        case _:
+            pass
+
+
+assert_type(sessionctx.__all__, list[str])
+sessionctx.nothing_like_it  # type: ignore[attr-defined]
