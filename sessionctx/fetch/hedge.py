@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 
 import attrs
@@ -11,14 +10,13 @@ LEAST_LATE: Final = 0.05
 """Seconds; nothing is late before that, so that jitter costs no requests."""
 
 
-def late_after(predicted: float, lateness: Collection[float]) -> float:
+def late_after(predicted: float, usual: float) -> float:
     """Return after how many seconds a request predicted to take *predicted* is late.
 
-    That is half as long again as predicted, or what the slowest twentieth of the peer's last answers took, by their
-    own predictions: *lateness* holds the ratios.
+    That is after *usual* times as long, which is what the slowest twentieth of the peer's last answers took, by their
+    own predictions.
     """
-    usual = sorted(lateness)[int(len(lateness) * 0.95)] if lateness else 1.5
-    return max(LEAST_LATE, predicted * max(usual, 1.5))
+    return max(LEAST_LATE, predicted * usual)
 
 
 @attrs.define

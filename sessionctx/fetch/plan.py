@@ -7,14 +7,14 @@ bring sooner, even if that one has to be waited for.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable
+from functools import partial
 from typing import Final
 
 import attrs
 
 from sessionctx.errors import BadAnswer, PeerError, Stalled, Unreachable
-from sessionctx.fetch.hedge import late_after
-from sessionctx.peers import Ask, Health, Record, explorable, soonest, typical
+from sessionctx.peers import Ask, Health, Outlook, Record, explorable, outlook, soonest, typical
 
 PATIENCE: Final = 60.0
 """Seconds; a peer that rests for longer is not waited for."""
@@ -23,6 +23,8 @@ MOST_TRIES: Final = 5
 FEW_TRIES: Final = 2
 LEAST_DEAD: Final = 2.0
 """Seconds; a request that is silent for less is not given up."""
+SOON: Final = 0.05
+"""Seconds between two looks at a request that is late, at least."""
 
 
 @attrs.define(eq=False)
@@ -34,7 +36,7 @@ class Job:
     """Bytes expected."""
     deadline: float = float("inf")
     asks: list[Ask] = attrs.field(factory=list[Ask])
-    """Requests on their way."""
+    """Requests on their way, the oldest first."""
     errors: dict[Record, PeerError] = attrs.field(factory=dict[Record, PeerError])
     """What each peer's last try came to."""
     tries: dict[Record, int] = attrs.field(factory=dict[Record, int])
@@ -44,31 +46,48 @@ class Job:
         self.errors[record] = error
         self.tries[record] = self.tries.get(record, 0) + 1
 
+    def spent(self, record: Record) -> bool:
+        """Whether this peer has nothing more to give to this want: it lacks the name, or has failed too often."""
+        if record.lacks(self.name):
+            return True
+        if not self.tries:
+            return False
+        few = isinstance(self.errors.get(record), Unreachable | Stalled | BadAnswer)
+        return self.tries.get(record, 0) >= (FEW_TRIES if few else MOST_TRIES)
+
+    def may(self, record: Record) -> bool:
+        """Whether a peer that is awake may be asked for it: it is not being asked already, and not spent."""
+        for ask in self.asks:
+            if ask.record is record:
+                return False
+        return not self.spent(record)
+
     def hopeless(self, record: Record, now: float) -> bool:
         """Whether this peer will not serve this want, however long it is waited for."""
-        if record.health is Health.BANNED or record.lacks(self.name):
+        health = record.wake(now)
+        if health is Health.BANNED or self.spent(record):
             return True
-        few = isinstance(self.errors.get(record), Unreachable | Stalled | BadAnswer)
-        if self.tries.get(record, 0) >= (FEW_TRIES if few else MOST_TRIES):
-            return True
-        return record.health is Health.RESTING and record.rest_until > min(now + PATIENCE, self.deadline)
+        return health is Health.RESTING and record.rest_until > min(now + PATIENCE, self.deadline)
 
-    def able(self, records: Iterable[Record], now: float) -> list[Record]:
-        """Return the peers that may be asked for it, at once or when their windows have room."""
-        busy = {ask.record for ask in self.asks}
-        return [
-            record
-            for record in records
-            if record not in busy and record.wake(now) is not Health.RESTING and not self.hopeless(record, now)
-        ]
+    def on_trial(self) -> bool:
+        """Whether it is being asked of unknown peers only."""
+        return all(ask.trial for ask in self.asks)
 
     def late_at(self) -> float:
         """Return when the last of its requests counts as late, so that a hedge may double it."""
-        return max(ask.began + late_after(ask.predicted, ask.record.lateness) for ask in self.asks)
+        if len(self.asks) == 1:
+            return self.asks[0].late_at
+        return max(ask.late_at for ask in self.asks)
 
     def dead_at(self) -> float:
         """Return when the last of its requests counts as dead if it stays silent: another is sent whatever it costs."""
-        return max(ask.heard + max(LEAST_DEAD, 10 * ask.predicted) for ask in self.asks)
+        return max(_dead_at(ask) for ask in self.asks)
+
+
+def _dead_at(ask: Ask) -> float:
+    if ask.trial:  # whoever waits shall not pay for exploring
+        return min(ask.late_at, ask.heard + LEAST_DEAD)
+    return ask.heard + max(LEAST_DEAD, 10 * ask.predicted)
 
 
 @attrs.frozen
@@ -78,66 +97,131 @@ class Grant:
     job: Job
     record: Record
     predicted: float
+    """In how many seconds it should be here."""
     hedge: bool = False
 
 
-def assign(jobs: Sequence[Job], records: Sequence[Record], *, room: float, now: float, hedges: bool) -> list[Grant]:
+def assign(jobs: Iterable[Job], records: Collection[Record], *, room: float, now: float, hedges: bool) -> list[Grant]:
     """Return what to ask for now: *jobs* in order of need, at most *room* requests, doubling late ones if *hedges*.
 
-    One unknown peer at a time is tried, with the job that is needed last.
+    Of the unknown peers, one at a time is tried, with the job that is needed last. A known peer that has nothing else
+    to do is asked for that, too: whoever waits shall not pay for exploring.
     """
-    free = {record: left for record in records if (left := record.room(now)) > 0}
+    free = {record: left for record in records if (left := record.room(now))}
     if not free or room < 1:
         return []
-    middle = typical(records)
-    queued: dict[Record, float] = {}
-    grants: list[Grant] = []
+    turn = _Turn(free, room)
+    turn.look(records, now)
+    waiting: list[Job] = []
+    tried: list[Job] = []
+    late: list[Job] = []
+    for job in jobs:
+        if not job.asks:
+            waiting.append(job)
+        elif job.late_at() <= now:
+            late.append(job)
+        elif job.on_trial():
+            tried.append(job)
+    if late:
+        turn.double(late, now, hedges=hedges)
+    if waiting and turn.known and turn.try_out(explorable(records, now), waiting[-1]):
+        tried.append(waiting.pop())
+    turn.hand_out(waiting)
+    if turn.known:
+        turn.hand_out(tried, known=True)
+    return turn.grants
 
-    def grant(job: Job, record: Record, predicted: float, *, hedge: bool = False) -> None:
-        grants.append(Grant(job, record, predicted, hedge))
-        queued[record] = queued.get(record, 0.0) + job.size
-        free[record] -= 1
-        if not free[record]:
-            del free[record]
 
-    dead = [job for job in jobs if job.asks and job.dead_at() <= now]
-    late = [job for job in jobs if job.asks and job not in dead and job.late_at() <= now] if hedges else []
-    for job in dead + late[:1]:
-        best = soonest([record for record in job.able(records, now) if record in free], job.size, middle)
-        if best is not None:
-            grant(job, *best, hedge=job in late)
-    waiting = [job for job in jobs if not job.asks]
-    if waiting and any(record.health is Health.GOOD for record in records):
-        unknown = explorable(records, now)
-        if unknown in free and unknown in waiting[-1].able([unknown], now):
-            best = soonest([unknown], waiting[-1].size, middle)
-            assert best is not None
-            grant(waiting.pop(), *best)
-    for job in waiting:
-        if not free or len(grants) >= room:
-            break
-        best = soonest(job.able(records, now), job.size, middle, queued=queued)
-        if best is None:
-            continue
-        if best[0] in free:
-            grant(job, *best)
-        else:  # worth waiting for: it will be done first all the same
-            queued[best[0]] = queued.get(best[0], 0.0) + job.size
-    return grants[: int(min(room, len(grants)))]
+@attrs.define(eq=False)
+class _Turn:
+    """One handing out of work."""
+
+    free: dict[Record, int]
+    """The peers whose windows have room, and how much."""
+    room: float
+    grants: list[Grant] = attrs.field(factory=list[Grant], init=False)
+    known: bool = attrs.field(default=False, init=False)
+    """Whether any peer is known to be good."""
+    _likely: list[Outlook] = attrs.field(factory=list[Outlook], init=False)
+    _unlikely: list[Outlook] = attrs.field(factory=list[Outlook], init=False)
+    """Unknown peers that have lost when they were tried; they get what nobody else can serve."""
+
+    def look(self, records: Collection[Record], now: float) -> None:
+        """Find out what may be expected of all peers that are awake, free or not."""
+        middle = typical(records)
+        for record in records:
+            if record.health is Health.GOOD:
+                self.known = True
+            elif record.health is not Health.FRESH:
+                continue
+            doubtful = record.health is Health.FRESH and record.try_at > now
+            (self._unlikely if doubtful else self._likely).append(outlook(record, middle, now))
+
+    def double(self, late: list[Job], now: float, *, hedges: bool) -> None:
+        """Send another request for each job whose requests are dead, and for one that is merely late if *hedges*."""
+        for job in late:
+            dead = job.dead_at() <= now
+            if dead or hedges:
+                best = self._soonest(job, partial(self._may_now, job))
+                if best is not None and self.room >= 1:
+                    self._grant(job, best, hedge=not dead)
+                    hedges = hedges and dead
+
+    def try_out(self, unknown: Record | None, job: Job) -> bool:
+        """Try the *unknown* peer with *job*, if that takes nobody's place; return whether it is done."""
+        if unknown not in self.free or self.room < 2 or not job.may(unknown):
+            return False
+        self._grant(job, next(each for each in self._likely if each.record is unknown))
+        return True
+
+    def hand_out(self, waiting: Iterable[Job], *, known: bool = False) -> None:
+        """Give each job to the peer that is done with it soonest; let it wait for that one if it is busy.
+
+        With *known*, only peers that are known to be good get something.
+        """
+        for job in waiting:
+            if not self.free or self.room < 1:
+                return
+            best = self._soonest(job, partial(_may_if_good, job) if known else job.may)
+            if best is None:
+                continue
+            if best.record in self.free:
+                self._grant(job, best)
+            else:
+                best.queue(job.size)
+
+    def _may_now(self, job: Job, record: Record) -> bool:
+        return record in self.free and job.may(record)
+
+    def _soonest(self, job: Job, may: Callable[[Record], bool]) -> Outlook | None:
+        return soonest(self._likely, job.size, may) or soonest(self._unlikely, job.size, may)
+
+    def _grant(self, job: Job, best: Outlook, *, hedge: bool = False) -> None:
+        record = best.record
+        self.grants.append(Grant(job, record, best.duration(job.size), hedge))
+        best.queue(job.size)
+        self.room -= 1
+        self.free[record] -= 1
+        if not self.free[record]:
+            del self.free[record]
+
+
+def _may_if_good(job: Job, record: Record) -> bool:
+    return record.health is Health.GOOD and job.may(record)
 
 
 def look_again(job: Job, records: Iterable[Record], now: float) -> float | None:
     """Return when to look at *job* again if nothing happens before; None to give it up.
 
-    A request under way is looked at when it gets late; a peer with a full window calls by itself; one that rests is
-    waited for.
+    A request under way is looked at when it gets late, and then ever less often; a peer with a full window calls by
+    itself; one that rests is waited for.
     """
     if job.asks:
         coming = [moment for moment in (job.late_at(), job.dead_at()) if moment > now]
-        return min(coming) if coming else now + max(job.asks[-1].predicted, 0.25)
+        if job.late_at() <= now:
+            coming.append(now + max(SOON, (now - job.asks[-1].began) / 2))
+        return min(coming)
     hopeful = [record for record in records if not job.hopeless(record, now)]
     if not hopeful:
         return None
-    if any(record.wake(now) is not Health.RESTING for record in hopeful):
-        return float("inf")
-    return min(record.rest_until for record in hopeful)
+    return min((record.rest_until for record in hopeful if record.health is Health.RESTING), default=float("inf"))

@@ -15,23 +15,22 @@ import trio
 from sessionctx.content import CID, Verifier, verify
 from sessionctx.errors import (
     BadAnswer,
-    BlockNotFound,
     BlockTooLarge,
     Busy,
     Denied,
-    FetchFailed,
     HashMismatch,
     Lied,
     LimitReached,
-    NoPeers,
     NotHere,
     PeerError,
     PeerFailed,
 )
-from sessionctx.fetch.hedge import HedgeBudget
-from sessionctx.fetch.plan import Job, assign, look_again
+from sessionctx.fetch.hedge import HedgeBudget, late_after
+from sessionctx.fetch.plan import Grant, assign, look_again
+from sessionctx.fetch.verdict import verdict
+from sessionctx.fetch.waiting import Waiting
 from sessionctx.peers import LEDGER, Ask, Ledger, Peer, Record
-from sessionctx.session import HasUrl, PeerLike, Session, Slot, events
+from sessionctx.session import HasUrl, Session, Slot, events
 from sessionctx.transports import Transport, open_transport
 
 HASH_INLINE: Final = 512 * 1024
@@ -41,115 +40,114 @@ USUAL_SIZE: Final = 256 * 1024
 
 
 @attrs.define(eq=False)
-class _Fetch(Job):
-    """A job with its waiting task."""
-
-    cid: CID = attrs.field(kw_only=True)
-    data: bytes | None = None
-    error: Exception | None = None
-    granted: list[Ask] = attrs.field(factory=list[Ask])
-    """Requests that are decided and counted, and not sent yet."""
-    changed: trio.Event = attrs.field(factory=trio.Event)
-
-    def poke(self) -> None:
-        """Let the job's own task look at it."""
-        self.changed.set()
-
-
-@attrs.define(eq=False)
 class Fetcher:
     """Fetches blocks for one session from all of its peers."""
 
     session: Session
     _ledger: Ledger
-    _jobs: dict[_Fetch, None] = attrs.field(factory=dict[_Fetch, None], init=False)
+    _jobs: dict[Waiting, None] = attrs.field(factory=dict[Waiting, None], init=False)
+    """What is still to be got, in order of need."""
     _transports: dict[Record, Transport] = attrs.field(factory=dict[Record, Transport], init=False)
-    _known: dict[str, PeerLike] = attrs.field(factory=dict[str, PeerLike], init=False)
+    _known: set[str] = attrs.field(factory=set[str], init=False)
     _hedges: HedgeBudget = attrs.field(factory=HedgeBudget, init=False)
     _size: float = attrs.field(default=USUAL_SIZE, init=False)
+    _freed: bool = attrs.field(default=False, init=False)
+    """Whether a request has ended since work was handed out."""
 
     async def get(self, cid: CID) -> bytes:
         """Return the verified bytes of *cid*."""
         Verifier(cid)  # a hash that cannot be checked here is nobody's fault but the name's
-        job = _Fetch(cid.multihash, int(self._size), trio.current_effective_deadline(), cid=cid)
+        job = Waiting(cid.multihash, int(self._size), trio.current_effective_deadline(), cid=cid)
         self._jobs[job] = None
         try:
             async with trio.open_nursery() as nursery:
                 await self._drive(job, nursery)
                 nursery.cancel_scope.cancel()
         finally:
-            del self._jobs[job]
+            self._jobs.pop(job, None)
             for ask in job.granted:
                 self._dropped(job, ask)
-            _pump_tree(self.session)
+            if self._freed:
+                _pump_tree(self.session)
         if job.data is None:
-            raise job.error or self._verdict(job)
+            raise job.error or verdict(job, str(cid), self._transports)
         self._size += 0.1 * (len(job.data) - self._size)
         return job.data
 
-    async def _drive(self, job: _Fetch, nursery: trio.Nursery) -> None:
+    async def _drive(self, job: Waiting, nursery: trio.Nursery) -> None:
         """Send what the plan grants to this job until it has its bytes, or no hope."""
-        while job.data is None and job.error is None:
+        by_itself = True  # not because of a change elsewhere, which has handed out work already
+        while job in self._jobs:
             job.changed = trio.Event()
-            self._meet_peers()
-            self.pump()
+            if self._meet_peers(job) or by_itself:
+                _pump_tree(self.session)
             while job.granted:
                 nursery.start_soon(self._ask, job, job.granted.pop())
-            now = trio.current_time()
-            again = look_again(job, self._transports, now)
-            if again is None or job.error is not None:
+            again = look_again(job, self._transports, trio.current_time())
+            if again is None or job not in self._jobs:
                 return
-            with trio.move_on_at(again):
+            with trio.move_on_at(again) as patience:
                 await job.changed.wait()
+            by_itself = patience.cancelled_caught
 
-    def _meet_peers(self) -> None:
-        """Open a transport to each peer that the session has got since the last look."""
+    def _meet_peers(self, job: Waiting) -> bool:
+        """Open a transport to each peer that the session has got since the last look; *job* fails if one is none."""
         peers = self.session.peers
         if len(peers) == len(self._known):
-            return
+            return False
         for peer in peers:
             key = peer if isinstance(peer, str) else peer.url
             if key in self._known:
                 continue
-            transport = open_transport(peer) if isinstance(peer, str) else _own_transport(peer)
+            try:
+                transport = open_transport(peer) if isinstance(peer, str) else _own_transport(peer)
+            except Exception as error:  # noqa: BLE001  # raised where the want is
+                self._fail(job, error)
+                return False
             record = self._ledger.add(Peer(transport.url, transport.public, transport.can.best_in_flight))
             self._transports.setdefault(record, transport)
-            self._known[key] = peer
+            self._known.add(key)
+        return True
 
     def pump(self) -> None:
         """Hand out work: let the plan decide, count what it decided, and wake those who got something."""
+        self._freed = False
         if not self._jobs or self.session.ended is not None:
             return
         now = trio.current_time()
-        jobs = [job for job in self._jobs if job.data is None and job.error is None]
-        grants = assign(
-            jobs,
-            tuple(self._transports),
-            room=self.session.account.room(),
-            now=now,
-            hedges=self._hedges.allows(),
-        )
-        for grant in grants:
+        room = self.session.account.room()
+        for grant in assign(self._jobs, self._transports, room=room, now=now, hedges=self._hedges.allows()):
             job = grant.job
-            assert isinstance(job, _Fetch)
+            assert isinstance(job, Waiting)
             try:
                 self.session.account.request_begins()
             except LimitReached as spent:
-                self._tell(events.Spent(now, spent.limit))
-                job.error = spent
-                job.poke()
+                if not job.asks:  # what is under way may still bring it
+                    self._tell(events.Spent(now, spent.limit))
+                    self._fail(job, spent)
                 continue
-            self._hedges.spend() if grant.hedge else self._hedges.earn()
-            ask = Ask.send(grant.record, job.name, job.size, now, grant.predicted)
-            job.asks.append(ask)
-            job.granted.append(ask)
-            if self.session.hooks:
-                if grant.hedge:
-                    self._tell(events.Hedged(now, ask.record.peer.public, job.cid))
-                self._tell(events.Asked(now, ask.record.peer.public, job.cid))
-            job.poke()
+            self._send(job, grant, now)
 
-    async def _ask(self, job: _Fetch, ask: Ask) -> None:
+    def _send(self, job: Waiting, grant: Grant, now: float) -> None:
+        record = grant.record
+        self._hedges.spend() if grant.hedge else self._hedges.earn()
+        late_at = now + late_after(grant.predicted, record.usual)
+        ask = Ask.send(record, job.name, job.size, now, predicted=grant.predicted, late_at=late_at)
+        job.asks.append(ask)
+        job.granted.append(ask)
+        if self.session.hooks:
+            if grant.hedge:
+                self._tell(events.Hedged(now, record.peer.public, job.cid))
+            self._tell(events.Asked(now, record.peer.public, job.cid))
+        job.poke()
+
+    def _fail(self, job: Waiting, error: Exception) -> None:
+        """Give *job* up because of *error*."""
+        job.error = error
+        self._jobs.pop(job, None)
+        job.poke()
+
+    async def _ask(self, job: Waiting, ask: Ask) -> None:
         """Ask one peer, verify what it sends, and note how it went."""
         try:
             data = await self._transports[ask.record].block(job.cid, progress=partial(self._arrived, ask))
@@ -167,7 +165,7 @@ class Fetcher:
             self._failed(job, ask, error)
         except Exception as error:  # noqa: BLE001  # a fault in a transport: raised where the want is
             self._failed(job, ask, PeerFailed(f"its transport raised {error!r}", peer=ask.record.peer.public))
-            job.error = error
+            self._fail(job, error)
         except BaseException:
             self._dropped(job, ask)
             raise
@@ -181,22 +179,25 @@ class Fetcher:
         ask.arrived(count, trio.current_time())
         self.session.account.received(count)
 
-    def _found(self, job: _Fetch, ask: Ask, data: bytes) -> None:
+    def _found(self, job: Waiting, ask: Ask, data: bytes) -> None:
         now = trio.current_time()
-        self._over(job, ask, wasted=0 if job.data is None else len(data))
+        if ask.received < len(data):
+            self._arrived(ask, len(data) - ask.received)  # a transport that does not tell how it gets on
+        self._over(job, ask, wasted=0 if job.data is None else ask.received)
         ask.found(now)
         job.data = data
+        self._jobs.pop(job, None)
         job.poke()
         if self.session.hooks:
             self._tell(events.Answered(now, ask.record.peer.public, job.cid, len(data), now - ask.began))
 
-    def _refused(self, job: _Fetch, ask: Ask, error: PeerError) -> None:
+    def _refused(self, job: Waiting, ask: Ask, error: PeerError) -> None:
         now = trio.current_time()
         self._unserved(job, ask, error)
         ask.missing(now)
         self._tell(events.Refused(now, ask.record.peer.public, job.cid, str(error)))
 
-    def _failed(self, job: _Fetch, ask: Ask, error: PeerError) -> None:
+    def _failed(self, job: Waiting, ask: Ask, error: PeerError) -> None:
         now = trio.current_time()
         self._unserved(job, ask, error)
         asked_for = error.retry_after if isinstance(error, Busy) else None
@@ -204,22 +205,22 @@ class Fetcher:
         self._tell(events.Failed(now, ask.record.peer.public, job.cid, str(error)))
         if seconds:
             self._tell(events.Rested(now, ask.record.peer.public, seconds, str(error)))
-        self._poke_all()
+        self._poke_tree()
 
-    def _lied(self, job: _Fetch, ask: Ask, error: HashMismatch) -> None:
+    def _lied(self, job: Waiting, ask: Ask, error: HashMismatch) -> None:
         lie = Lied(f"{ask.record.peer.public} sent bytes that do not match {job.cid}", peer=ask.record.peer.public)
         lie.__cause__ = error
         self._unserved(job, ask, lie)
         ask.lied(str(lie))
         self._tell(events.Lied(trio.current_time(), ask.record.peer.public, job.cid, str(lie)))
-        self._poke_all()
+        self._poke_tree()
 
-    def _unserved(self, job: _Fetch, ask: Ask, error: PeerError) -> None:
+    def _unserved(self, job: Waiting, ask: Ask, error: PeerError) -> None:
         self._over(job, ask, wasted=ask.received)
         job.note(ask.record, error)
         job.poke()
 
-    def _dropped(self, job: _Fetch, ask: Ask) -> None:
+    def _dropped(self, job: Waiting, ask: Ask) -> None:
         now = trio.current_time()
         self._over(job, ask, wasted=ask.received)
         seconds = ask.dropped(now)
@@ -227,45 +228,27 @@ class Fetcher:
         self._tell(events.Dropped(now, public, job.cid, ask.received))
         if seconds:
             self._tell(events.Rested(now, public, seconds, ask.record.reason or ""))
-            self._poke_all()
+            self._poke_tree()
 
-    def _over(self, job: _Fetch, ask: Ask, *, wasted: int) -> None:
+    def _over(self, job: Waiting, ask: Ask, *, wasted: int) -> None:
         job.asks.remove(ask)
+        self._freed = True
         self.session.account.request_ends(wasted)
 
-    def _poke_all(self) -> None:
-        """A peer has become worse: jobs that counted on it look again."""
-        for job in self._jobs:
-            job.poke()
+    def _poke_tree(self) -> None:
+        """A peer has become worse: jobs that counted on it look again, those of other sessions in the tree, too."""
+        for fetcher in _TREE.of(self.session.root):
+            for job in fetcher._jobs:  # noqa: SLF001
+                job.poke()
+
+    def end(self) -> None:
+        """The session ends: what its peers lack and who lied is known above from now on."""
+        del _TREE.of(self.session.root)[self]
+        self._poke_tree()
 
     def _tell(self, event: events.Event) -> None:
         if self.session.hooks:
             self.session.hooks.tell(event)
-
-    def _verdict(self, job: _Fetch) -> Exception:
-        """Build the error that says why nobody served."""
-        if not self._transports:
-            return NoPeers(
-                f"{job.cid} is not in the store, and there is nobody to ask: "
-                f"give session.begin(peers=[...]) or Node.open(peers=[...]) an address"
-            )
-        reasons: dict[str, Exception] = {
-            record.peer.public: job.errors.get(record) or _standing(record) for record in self._transports
-        }
-        listed = "".join(f"\n  {peer}: {reason}" for peer, reason in reasons.items())
-        if all(isinstance(reason, NotHere | Denied) for reason in reasons.values()):
-            return BlockNotFound(f"no peer has {job.cid}:{listed}", reasons=reasons)
-        return FetchFailed(f"no peer could serve {job.cid}:{listed}", reasons=reasons)
-
-
-def _standing(record: Record) -> PeerError:
-    """Why a peer was not asked for this want: what it did before."""
-    public = record.peer.public
-    if record.health.value == "banned":
-        return Lied(record.reason or f"{public} lied before", peer=public)
-    if record.reason is None:
-        return NotHere(f"{public} said before that it does not have it", peer=public)
-    return PeerFailed(f"{public} rests, because it failed before: {record.reason}", peer=public)
 
 
 def _own_transport(peer: HasUrl) -> Transport:
@@ -283,11 +266,7 @@ def _make(s: Session) -> Fetcher:
     return fetcher
 
 
-def _end(fetcher: Fetcher) -> None:
-    _TREE.of(fetcher.session.root).pop(fetcher, None)
-
-
-FETCHER: Slot[Fetcher] = Slot("fetch", make=_make, end=_end)
+FETCHER: Slot[Fetcher] = Slot("fetch", make=_make, end=Fetcher.end)
 
 
 def _pump_tree(s: Session) -> None:

@@ -7,7 +7,7 @@ from sessionctx.peers.health import AFTER, Health
 from sessionctx.peers.ledger import LEDGER, Ask, Ledger, statistics
 from sessionctx.peers.peer import Peer
 from sessionctx.peers.record import PeerStatistics, Record
-from sessionctx.peers.score import Typical, expected, typical
+from sessionctx.peers.score import Outlook, Typical, outlook, typical
 
 __all__ = [
     "AFTER",
@@ -15,12 +15,13 @@ __all__ = [
     "Ask",
     "Health",
     "Ledger",
+    "Outlook",
     "Peer",
     "PeerStatistics",
     "Record",
     "Typical",
-    "expected",
     "explorable",
+    "outlook",
     "soonest",
     "statistics",
     "typical",

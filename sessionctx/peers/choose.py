@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from sessionctx.peers.health import Health
 from sessionctx.peers.record import Record
-from sessionctx.peers.score import Typical, expected
+from sessionctx.peers.score import Outlook
 
 
-def soonest(
-    records: Iterable[Record], size: float, middle: Typical, *, queued: Mapping[Record, float] | None = None
-) -> tuple[Record, float] | None:
-    """Return the record which would finish *size* bytes first, and in how many seconds; None if there are none.
+def soonest(outlooks: Iterable[Outlook], size: float, may: Callable[[Record], bool]) -> Outlook | None:
+    """Return the outlook on the peer that would finish *size* bytes first, of those that *may* be asked.
 
-    *queued* counts bytes per record that are promised but not asked for yet. Among equals the first wins.
+    Among equals the first wins; None if there are none.
     """
-    best: tuple[Record, float] | None = None
-    for record in records:
-        seconds = expected(record, size, middle, queued=queued.get(record, 0.0) if queued else 0.0)
-        if best is None or seconds < best[1]:
-            best = record, seconds
+    best: Outlook | None = None
+    least = float("inf")
+    for each in outlooks:
+        seconds = each.expected(size)
+        if seconds < least and may(each.record):
+            best, least = each, seconds
     return best
 
 
@@ -31,5 +30,6 @@ def explorable(records: Iterable[Record], now: float) -> Record | None:
         if record.wake(now) is Health.FRESH:
             if record.in_flight:
                 return None
-            chosen = chosen or record
+            if chosen is None and record.try_at <= now:
+                chosen = record
     return chosen

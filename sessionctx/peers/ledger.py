@@ -7,15 +7,15 @@ from typing import Final
 
 import attrs
 
-from sessionctx.peers.health import Health
+from sessionctx.peers.health import Health, after
 from sessionctx.peers.peer import Peer
 from sessionctx.peers.record import PeerStatistics, Record
 from sessionctx.session import Session, Slot
 
 FOLD: Final = 0.5
 """The weight of what a fork has learnt against what its parent knows."""
-LEAST_SILENCE: Final = 0.1
-"""Seconds; a shorter silence means nothing."""
+LEAST_SILENCE: Final = 2.0
+"""Seconds; a shorter silence is no fault: a gateway may have to find first what it is asked for."""
 MUCH_LATER: Final = 3.0
 """A request that is silent for so many times its predicted duration is not merely slower than another."""
 SHORTEST: Final = 1e-4
@@ -27,7 +27,8 @@ class Ledger:
     """What a session knows of its peers. A fork's ledger is a child: it starts from what its parent knows."""
 
     parent: Ledger | None = None
-    _records: dict[str, Record] = attrs.field(factory=dict[str, Record], init=False)
+    _records: dict[str, Record] = attrs.field(factory=dict[str, Record], init=False, repr=False)
+    """By address, which may hold credentials."""
 
     def add(self, peer: Peer) -> Record:
         """Return the record of *peer*, made if need be."""
@@ -69,64 +70,83 @@ class Ask:
     began: float
     predicted: float
     """Seconds that it was expected to take."""
+    late_at: float = float("inf")
+    """When it will be later than is usual."""
     received: int = 0
     heard: float = attrs.field(init=False)
     """When the last bytes came, or else when it was sent."""
+    trial: bool = attrs.field(init=False)
+    """Whether it was sent to see what an unknown peer can do."""
     _first: float | None = attrs.field(default=None, init=False)
-    _first_total: int = attrs.field(default=0, init=False)
+    _before: int = attrs.field(default=0, init=False)
+    """What the peer had sent, on all its requests, when the first bytes of this answer had come."""
+    _so_far: int = attrs.field(default=0, init=False)
+    """The same, when the last had come."""
 
     def __attrs_post_init__(self) -> None:
         self.heard = self.began
+        self.trial = self.record.health is Health.FRESH
 
     @classmethod
-    def send(cls, record: Record, name: Hashable, size: int, now: float, predicted: float) -> Ask:
+    def send(
+        cls, record: Record, name: Hashable, size: int, now: float, *, predicted: float, late_at: float = float("inf")
+    ) -> Ask:
         """Note that *name* is asked of the record's peer."""
-        for each in _upwards(record):
+        if not record.top.in_flight:
+            record.top.spoke = now
+        for each in record.lineage:
             each.asked += 1
             each.in_flight += 1
             each.in_flight_bytes += size
-        return cls(record, name, size, now, predicted)
+        return cls(record, name, size, now, predicted, late_at)
 
     def arrived(self, count: int, now: float) -> None:
         """Note *count* fresh bytes."""
-        if self._first is None:
-            self._first = now
-            self._first_total = self.record.bytes
         self.received += count
         self.heard = now
-        for each in _upwards(self.record):
+        for each in self.record.lineage:
             each.bytes += count
+        top = self.record.top
+        top.spoke = now
+        self._so_far = top.bytes
+        if self._first is None:
+            self._first = now
+            self._before = top.bytes
 
     def found(self, now: float) -> None:
         """It brought the right bytes."""
         self._end()
         record = self.record
-        for each in _upwards(record):
+        for each in record.lineage:
             each.found += 1
-        record.heard(latency=(self._first or now) - self.began, rate=self._rate(now))
-        record.lateness.append((now - self.began) / max(self.predicted, SHORTEST))
-        record.answered()
+        record.top.spoke = now
+        first = now if self._first is None else self._first
+        record.heard(latency=first - self.began, rate=self._rate())
+        record.took(now - self.began, max(self.predicted, SHORTEST))
+        record.answered(now)
 
     def missing(self, now: float) -> None:
         """The peer says it does not have it, or will not give it."""
         self._end()
-        for each in _upwards(self.record):
+        record = self.record
+        for each in record.lineage:
             each.missing += 1
-        self.record.forget_me_not(self.name)
-        self.record.heard(latency=now - self.began)
-        self.record.answered()
+        record.top.spoke = now
+        record.forget_me_not(self.name)
+        record.heard(latency=now - self.began)
+        record.answered(now)
 
     def failed(self, reason: str, now: float, *, asked_for: float | None = None) -> float:
         """The peer failed; returns for how many seconds it will be left alone."""
         self._end()
-        for each in _upwards(self.record):
+        for each in self.record.lineage:
             each.failed += 1
         return self.record.fell(reason, now, asked_for=asked_for)
 
     def lied(self, reason: str) -> None:
         """The bytes did not match."""
         self._end()
-        for each in _upwards(self.record):
+        for each in self.record.lineage:
             each.lied += 1
         self.record.ban(reason)
 
@@ -136,39 +156,43 @@ class Ask:
         Returns for how many seconds it will be left alone.
         """
         self._end()
-        for each in _upwards(self.record):
+        record = self.record
+        for each in record.lineage:
             each.cancelled += 1
+        if self.trial and record.health is Health.FRESH:
+            record.lost(now)
         silent = now - self.heard
+        if self._first is None and silent > (self.predicted if record.latency is None else record.latency):
+            record.heard(latency=silent)  # at least
         if silent < max(LEAST_SILENCE, MUCH_LATER * self.predicted):
             return 0.0
-        return self.record.fell(f"silent for {silent:.1f} seconds", now)
+        return record.fell(f"silent for {silent:.1f} seconds", now)
 
     def _end(self) -> None:
-        for each in _upwards(self.record):
+        for each in self.record.lineage:
             each.in_flight -= 1
             each.in_flight_bytes -= self.size
 
-    def _rate(self, now: float) -> float | None:
-        """Bytes per second that the peer sent, on all its requests, while this answer came."""
-        if self._first is None or now - self._first < SHORTEST:
+    def _rate(self) -> float | None:
+        """Bytes per second that the peer sent, on all its requests, while the rest of this answer came."""
+        if self._first is None or self.heard - self._first < SHORTEST or self._so_far == self._before:
             return None
-        return (self.record.bytes - self._first_total) / (now - self._first)
-
-
-def _upwards(record: Record) -> tuple[Record, ...]:
-    return (record,) if record.above is None else (record, *_upwards(record.above))
+        return (self._so_far - self._before) / (self.heard - self._first)
 
 
 def _inherit(record: Record, above: Record) -> None:
     record.health = above.health
     record.failures = above.failures
     record.rest_until = above.rest_until
+    record.trials = above.trials
+    record.try_at = above.try_at
     record.reason = above.reason
     record.latency = above.latency
     record.rate = above.rate
     record.success = above.success
     record.window = above.window
     record.lateness.extend(above.lateness)
+    record.usual = above.usual
 
 
 def _fold(record: Record, above: Record) -> None:
@@ -181,7 +205,7 @@ def _fold(record: Record, above: Record) -> None:
         above.rate = _blend(above.rate, record.rate)
         above.success += FOLD * (record.success - above.success)
         if above.health is Health.FRESH and record.health is Health.GOOD:
-            above.health = Health.GOOD
+            above.health = after(above.health, "answered")
 
 
 def _blend(old: float | None, new: float | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import Final
 
@@ -15,6 +15,8 @@ MOST_ABSENT: Final = 65_536
 """How many names a peer is remembered not to have; the oldest are forgotten first."""
 GAIN: Final = 0.25
 """How much one observation moves an estimate."""
+USUALLY: Final = 1.5
+"""How many times its predicted duration an answer may take before anything is known."""
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +69,10 @@ class Record:
     failures: int = 0
     """In a row."""
     rest_until: float = 0.0
+    trials: int = 0
+    """How often it was tried as an unknown peer, and somebody else was faster."""
+    try_at: float = 0.0
+    """When it is worth another trial."""
     reason: str | None = None
     latency: float | None = None
     """Seconds to the first byte: follows a rise at once and a fall slowly (peak EWMA)."""
@@ -78,31 +84,51 @@ class Record:
     """How many requests at a time it has earned."""
     lateness: deque[float] = attrs.field(factory=lambda: deque[float](maxlen=20))
     """Of its last answers: seconds taken by seconds predicted."""
-    absent: dict[Hashable, None] = attrs.field(factory=dict[Hashable, None])
+    usual: float = USUALLY
+    """What the slowest twentieth of them took."""
+    spoke: float = 0.0
+    """When it was last heard from, or first asked after a time in which it had nothing to do."""
+    absent: OrderedDict[Hashable, None] = attrs.field(factory=OrderedDict[Hashable, None])
+    lineage: tuple[Record, ...] = attrs.field(init=False)
+    """This record and those above it."""
+
+    def __attrs_post_init__(self) -> None:
+        self.lineage = (self,) if self.above is None else (self, *self.above.lineage)
 
     # --- reading
 
+    @property
+    def top(self) -> Record:
+        """The record of the same peer at the top of the tree, which counts everything that is asked of it."""
+        return self.lineage[-1]
+
     def lacks(self, name: Hashable) -> bool:
         """Whether the peer has said that it does not have *name*."""
-        return name in self.absent or (self.above is not None and self.above.lacks(name))
+        for each in self.lineage:  # noqa: SIM110  # any() takes thrice the time, for every block and peer
+            if name in each.absent:
+                return True
+        return False
 
     def wake(self, now: float) -> Health:
-        """Return its health at *now*; a rest that is over has become a fresh start."""
+        """Return its health at *now*: a rest that is over has become a fresh start, a ban above holds here, too."""
         if self.health is Health.RESTING and now >= self.rest_until:
             self.health = after(self.health, "rested")
-            self.window = 1.0
+        if self.above is not None and self.above.wake(now) is Health.BANNED and self.health is not Health.BANNED:
+            self.ban(self.above.reason or "")
         return self.health
 
     def room(self, now: float) -> int:
         """How many more requests it may get now."""
         health = self.wake(now)
-        if health in {Health.RESTING, Health.BANNED}:
+        if health is Health.RESTING or health is Health.BANNED:
             return 0
-        top = self
-        while top.above is not None:
-            top = top.above
         wide = 1 if health is Health.FRESH else min(int(self.window), self.peer.most)
-        return max(wide - top.in_flight, 0)
+        return max(wide - self.top.in_flight, 0)
+
+    def silent(self, now: float) -> float:
+        """For how many seconds nothing came from it, although something was asked."""
+        top = self.top
+        return now - top.spoke if top.in_flight else 0.0
 
     def statistics(self) -> PeerStatistics:
         """Return a frozen copy."""
@@ -134,26 +160,47 @@ class Record:
         if rate is not None:
             self.rate = rate if self.rate is None else self.rate + GAIN * (rate - self.rate)
 
-    def answered(self) -> None:
-        """It answered, with the content or with a plain no: it is there, and the window on it may open."""
+    def took(self, seconds: float, predicted: float) -> None:
+        """Learn from one answer how much later than predicted it may be."""
+        self.lateness.append(seconds / predicted)
+        self.usual = max(sorted(self.lateness)[int(len(self.lateness) * 0.95)], USUALLY)
+
+    def answered(self, now: float) -> None:
+        """It answered, with the content or with a plain no: it is there, and the window on it may open.
+
+        If it rests, that was an answer to an older request, and the rest goes on.
+        """
+        was = self.wake(now)
         self.health = after(self.health, "answered")
-        self.failures = 0
         self.success += GAIN * (1.0 - self.success)
-        self.window = min(self.window + 1.0, float(self.peer.most))
+        if was is not Health.RESTING:
+            self.failures = self.trials = 0
+            self.window = min(self.window + 1.0, float(self.peer.most))
 
     def fell(self, reason: str, now: float, *, asked_for: float | None = None) -> float:
-        """It failed: it rests, and its window closes by half. Returns for how many seconds, 0 if it was resting."""
-        was_resting = self.wake(now) is Health.RESTING
+        """It failed: it rests, and its window closes by half. Returns for how many seconds, 0 if it does so already.
+
+        While it rests, this is one more request broken by the same outage: only what it *asked_for* lengthens the rest.
+        """
+        was = self.wake(now)
         self.health = after(self.health, "failed")
-        self.reason = reason
         self.success += GAIN * (0.0 - self.success)
-        self.window = max(self.window / 2.0, 1.0)
-        if was_resting and asked_for is None:
+        if was is Health.BANNED:
             return 0.0
-        self.failures += 0 if was_resting else 1
+        self.reason = reason
+        if was is not Health.RESTING:
+            self.failures += 1
+            self.window = max(self.window / 2.0, 1.0)
+        elif asked_for is None:
+            return 0.0
         seconds = rest(self.failures, asked_for)
         self.rest_until = max(self.rest_until, now + seconds)
         return seconds
+
+    def lost(self, now: float) -> None:
+        """It was tried as an unknown peer, and somebody else was faster: no failure, but not worth the next trial."""
+        self.trials += 1
+        self.try_at = now + rest(self.trials)
 
     def ban(self, reason: str) -> None:
         """Its bytes did not match their name: no way back in this session."""
@@ -164,4 +211,4 @@ class Record:
         """Remember that it does not have *name*."""
         self.absent[name] = None
         if len(self.absent) > MOST_ABSENT:
-            del self.absent[next(iter(self.absent))]
+            self.absent.popitem(last=False)

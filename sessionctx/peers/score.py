@@ -35,13 +35,39 @@ def typical(records: Iterable[Record]) -> Typical:
     )
 
 
-def expected(record: Record, size: float, middle: Typical, *, queued: float = 0.0) -> float:
-    """Return in how many seconds *size* bytes would be here if asked of this peer now.
+@attrs.define(eq=False)
+class Outlook:
+    """What is expected of one peer now: a time that grows with the bytes that are asked for."""
 
-    They come behind what is in flight from it already, and behind *queued* more bytes. A peer whose requests often
-    fail is expected to need as many more tries, so that fast failures attract no work.
+    record: Record
+    start: float
+    """Seconds until it is done with all that is in flight from it, and with what was queued here."""
+    per_byte: float
+    tries: float
+    """How many requests it is expected to take until one brings something."""
+
+    def queue(self, size: float) -> None:
+        """Note that it is to bring *size* bytes before anything else."""
+        self.start += size * self.per_byte
+
+    def duration(self, size: float) -> float:
+        """Return in how many seconds *size* bytes would be here if asked for now, and served."""
+        return self.start + size * self.per_byte
+
+    def expected(self, size: float) -> float:
+        """Return the same for a peer that may fail: so fast failures attract no work."""
+        return (self.start + size * self.per_byte) * self.tries
+
+
+def outlook(record: Record, middle: Typical, now: float) -> Outlook:
+    """Return what is expected of a peer, from what is known about it and else from the *middle* of the others.
+
+    Bytes come behind all that is in flight from it. If it owes an answer and has been silent for longer than its
+    latency, it is expected to stay so for as long again.
     """
     latency = middle.latency if record.latency is None else record.latency
     rate = middle.rate if record.rate is None else record.rate
-    ahead = record.in_flight_bytes + queued
-    return (latency + (ahead + size) / rate) / max(record.success, LEAST_SUCCESS)
+    ahead = record.top.in_flight_bytes
+    return Outlook(
+        record, max(latency, record.silent(now)) + ahead / rate, 1.0 / rate, 1.0 / max(record.success, LEAST_SUCCESS)
+    )

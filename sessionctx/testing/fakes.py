@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from sessionctx.content import CID, Block
-from sessionctx.errors import NotHere, PeerError, PeerFailed
+from sessionctx.errors import NotHere, PeerError, PeerFailed, Stalled
 from sessionctx.transports import Can, CarAnswer, Progress, Scope
 
 CHUNK = 16 * 1024
@@ -32,7 +32,9 @@ class FakePeer:
     lies: bool = False
     """Whether it flips a byte in everything it sends."""
     stalls_after: int | None = None
-    """After how many bytes of an answer it stops for ever."""
+    """After how many bytes of an answer it falls silent."""
+    patience: float = 30.0
+    """For how many seconds a silent answer is waited for; then it is `Stalled`, as with a real transport."""
     faults: Callable[[int], PeerError | None] = lambda _: None
     can: Can = attrs.field(factory=Can)
 
@@ -77,7 +79,8 @@ class FakePeer:
         sent = 0
         for size in _chunks(len(data)):
             if self.stalls_after is not None and sent + size > self.stalls_after:
-                await trio.sleep_forever()
+                await trio.sleep(self.patience)
+                raise Stalled(f"{self.url} sent nothing for {self.patience:g} seconds", peer=self.url)
             begin = max(self._line_free, trio.current_time())
             self._line_free = begin + size / self.rate
             await trio.sleep_until(self._line_free)

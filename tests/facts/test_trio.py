@@ -295,3 +295,35 @@ async def test_in_a_worker_thread_there_is_no_trio_token():
             trio.lowlevel.current_trio_token()
 
     await trio.to_thread.run_sync(work)
+
+
+# --- who is whose: a flight tells by it who runs inside its fetch
+
+
+async def test_a_task_knows_the_nurseries_it_has_open_and_a_child_the_one_it_runs_in():
+    seen = []
+
+    async def child():
+        await trio.lowlevel.checkpoint()
+        seen.append(current_task().parent_nursery)
+
+    me = current_task()
+    before = list(me.child_nurseries)
+    async with trio.open_nursery() as outer, trio.open_nursery() as inner:
+        assert list(me.child_nurseries) == [*before, outer, inner]
+        assert outer.parent_task is inner.parent_task is me
+        inner.start_soon(child)
+    assert seen == [inner]
+    assert list(me.child_nurseries) == before
+
+
+async def test_a_call_back_from_a_worker_thread_runs_in_the_task_that_waits_for_it():
+    """So a fetch that goes through a thread is still the leader's own."""
+    me, seen = current_task(), []
+
+    async def back():
+        await trio.lowlevel.checkpoint()
+        seen.append(current_task())
+
+    await trio.to_thread.run_sync(trio.from_thread.run, back)
+    assert seen == [me]

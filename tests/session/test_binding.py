@@ -332,6 +332,26 @@ async def test_a_relay_of_tasks_does_not_grow(nursery):
     assert ended[-1] <= 3, "sessions that ended long ago are still held"
 
 
+async def test_a_long_session_does_not_keep_what_has_ended():
+    """Bounded memory: wants, names and forks come and go by the million under one session."""
+
+    class Name:
+        pass
+
+    gone = []
+    with session.begin() as s:
+        for _ in range(3):
+            name = Name()
+            with s.want(name):
+                await trio.lowlevel.checkpoint()
+            with session.fork() as child:
+                await session.share(child, name, trio.lowlevel.checkpoint)
+            gone += [weakref.ref(name), weakref.ref(child)]
+        del name, child
+        gc.collect()
+        assert [ref() for ref in gone] == [None] * 6
+
+
 # --- what a session says of itself
 
 

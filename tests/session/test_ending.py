@@ -369,6 +369,25 @@ async def test_after_the_block_the_nursery_is_gone():
         s.start_soon(trio.sleep, 0)
 
 
+async def test_a_task_that_outlives_a_guests_nursery_gets_the_hosts(autojump_clock):
+    ran = []
+
+    async def child():
+        await trio.lowlevel.checkpoint()
+        ran.append(True)
+
+    async def outlives(s):
+        await trio.sleep(5)
+        s.start_soon(child)
+
+    async with session.begin() as s:
+        host = s.nursery
+        async with session.begin():
+            host.start_soon(outlives, s)
+    assert ran == [True]
+    assert s.nursery is None
+
+
 async def test_cancel_ends_the_children_and_the_block_is_left_in_peace():
     ended = []
 

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from sessionctx import session
+from sessionctx.errors import SessionEnded
 from sessionctx.session import events
 
 KINDS = [kind for _, kind in inspect.getmembers(events, inspect.isclass) if issubclass(kind, events.Event)]
@@ -134,16 +135,29 @@ async def test_a_hook_on_a_parent_that_raises_does_not_silence_the_forks(caplog)
 
 
 async def test_an_interrupt_in_a_hook_is_not_swallowed():
-    def interrupt(_):
-        raise KeyboardInterrupt
+    told = []
+
+    def interrupt(event):
+        told.append(event)
+        if len(told) == 1:
+            raise KeyboardInterrupt
 
     with session.begin() as s:
-        stop = s.subscribe(interrupt)
+        s.subscribe(interrupt)
         with pytest.raises(KeyboardInterrupt), s.want("x"):
             pytest.fail("entered")
-        stop()
+        assert [type(event).__name__ for event in told] == ["Wanted", "Settled"]
         assert s.statistics().open == 0, "the want that was told is settled all the same"
     await trio.lowlevel.checkpoint()
+
+
+async def test_a_hook_may_end_the_session_it_listens_to():
+    with session.begin() as s:
+        s.subscribe(lambda event: s.cancel("seen enough") if isinstance(event, events.Wanted) else None)
+        with pytest.raises(SessionEnded, match="seen enough"), s.want("x"):
+            await trio.lowlevel.checkpoint()
+            pytest.fail("passed the checkpoint")
+        assert s.statistics().cancelled == 1
 
 
 async def test_times_never_go_back(autojump_clock):

@@ -35,6 +35,7 @@ class Caller:
     name: str
     branch: int  # 0 the root, 1 and 2 its forks, 3 a fork of 1
     nested: bool  # asks from a nursery of its own, as a child of its caller
+    again: bool  # asks once more, if it got nothing
 
 
 @attrs.frozen
@@ -54,6 +55,7 @@ CALLERS = st.lists(
         name=st.sampled_from("aaab"),
         branch=st.sampled_from([0, 0, 0, 1, 1, 2, 3]),
         nested=st.booleans(),
+        again=st.booleans(),
     ),
     min_size=1,
     max_size=10,
@@ -70,6 +72,17 @@ FETCHES = st.lists(
 )
 ENDS = st.tuples(*[st.one_of(st.none(), st.integers(0, 7)) for _ in range(4)])  # when each session ends, if ever
 PARENTS = (None, 0, 0, 1)
+
+
+@attrs.frozen
+class Fate:
+    """What came of a caller's wish."""
+
+    caller: int
+    at: float
+    kind: str
+    what: object
+    tick: float
 
 
 @attrs.define
@@ -90,7 +103,7 @@ class Play:
     def __init__(self, callers, fetches, ends):
         self.callers, self.fetches, self.ends = callers, fetches, ends
         self.log: list[Fetched] = []
-        self.fates: dict[int, tuple] = {}
+        self.fates: list[Fate] = []
         self.events = []
 
     async def main(self):
@@ -132,21 +145,27 @@ class Play:
         await trio.sleep(one.at)
         if one.nested:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.ask, i, one)
+                nursery.start_soon(self.insist, i, one)
         else:
-            await self.ask(i, one)
+            await self.insist(i, one)
+
+    async def insist(self, i, one):
+        for _ in range(1 + one.again):
+            at = self.tick()
+            kind, what = await self.ask(i, one)
+            self.fates.append(Fate(i, at, kind, what, self.tick()))
+            if kind == "value":
+                break
 
     async def ask(self, i, one):
-        patience = math.inf if one.patience is None else one.patience
         try:
-            with trio.move_on_after(patience):
-                value = await share(self.sessions[one.branch], one.name, lambda: self.fetch(i, one))
-                self.fates[i] = ("value", value, self.tick())
+            with trio.move_on_after(math.inf if one.patience is None else one.patience):
+                return "value", await share(self.sessions[one.branch], one.name, lambda: self.fetch(i, one))
         except (BlockNotFound, PeerFailed) as error:
-            self.fates[i] = ("error", error, self.tick())
+            return "error", error
         except SessionEnded as error:
-            self.fates[i] = ("ended", error, self.tick())
-        self.fates.setdefault(i, ("gave up", None, self.tick()))
+            return "ended", error
+        return "gave up", None
 
     async def fetch(self, i, one):
         plan = self.fetches[len(self.log) % len(self.fetches)]
@@ -182,11 +201,11 @@ class Play:
 
     def check(self):
         self.check_never_two_at_a_time()
-        errors = [fate[1] for fate in self.fates.values() if fate[0] == "error"]
+        errors = [fate.what for fate in self.fates if fate.kind == "error"]
         assert len({id(error) for error in errors}) == len(errors), "an error object of its own for each"
-        assert len(self.fates) == len(self.callers)
-        for i, fate in self.fates.items():
-            self.check_fate(i, self.callers[i], *fate)
+        assert {fate.caller for fate in self.fates} == set(range(len(self.callers)))
+        for fate in self.fates:
+            self.check_fate(self.callers[fate.caller], fate)
         assert len(self.table) == 0, "the table ends empty"
         self.check_account()
 
@@ -196,17 +215,18 @@ class Play:
             for before, after in pairwise(ours):
                 assert before.ended <= after.started, f"two fetches of {name} at a time: {before} and {after}"
 
-    def check_fate(self, i, one, kind, what, tick):
-        patience_ends = math.inf if one.patience is None else one.at + one.patience
+    def check_fate(self, one, fate):
+        kind, what, tick = fate.kind, fate.what, fate.tick
+        patience_ends = math.inf if one.patience is None else fate.at + one.patience
         if kind == "value":
             (fetched,) = [fetched for fetched in self.log if fetched.result is what]
             assert fetched.name == one.name
-            assert one.at <= fetched.ended == tick
+            assert fate.at <= fetched.ended == tick
         elif kind == "error":
             assert any(
                 fetched.name == one.name
                 and fetched.branch == one.branch  # another session's peers say nothing about ours
-                and one.at <= fetched.ended == tick
+                and fate.at <= fetched.ended == tick
                 and type(fetched.result) is type(what)
                 and fetched.result.args == what.args
                 for fetched in self.log
@@ -216,9 +236,9 @@ class Play:
         else:
             assert kind == "gave up"
             assert patience_ends <= tick, "nobody leaves empty-handed unless its own patience ran out"
-        leads = [fetched for fetched in self.log if fetched.caller == i]
+        leads = [fetched for fetched in self.log if fetched.caller == fate.caller]
         if kind in ("gave up", "ended") and not leads:  # a sleeper has nothing to clean up
-            assert tick in (patience_ends, max(self.session_end(one.branch), one.at))
+            assert tick in (patience_ends, max(self.session_end(one.branch), fate.at))
 
     def check_account(self):
         stats = self.statistics
@@ -228,9 +248,9 @@ class Play:
         assert stats.wants == wanted == len(settled)
         for outcome in ("found", "missing", "failed", "cancelled"):
             assert getattr(stats, outcome) == settled.count(outcome)
-        kinds = [fate[0] for fate in self.fates.values()]
+        kinds = [fate.kind for fate in self.fates]
         assert stats.found >= kinds.count("value")
-        errors = [type(fate[1]) for fate in self.fates.values() if fate[0] == "error"]
+        errors = [type(fate.what) for fate in self.fates if fate.kind == "error"]
         assert stats.missing == errors.count(BlockNotFound)
         assert stats.failed == errors.count(PeerFailed)
         assert stats.joined == sum(isinstance(event, events.Joined) for event in self.events)
@@ -246,7 +266,7 @@ def test_however_callers_come_and_go_a_name_is_in_flight_once_and_nobody_is_forg
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=12), st.integers(0, 4))
 def test_undisturbed_callers_share_as_much_as_can_be_shared(arrivals, cost):
     """Nobody gives up and nothing fails: then who arrives during a fetch never causes one."""
-    callers = [Caller(2 * at, None, "a", 0, nested=False) for at in arrivals]
+    callers = [Caller(2 * at, None, "a", 0, nested=False, again=False) for at in arrivals]
     play = trio.run(
         Play(callers, [Fetch(2 * cost + 1, 0, "value")], (None,) * 4).main, clock=MockClock(autojump_threshold=0)
     )

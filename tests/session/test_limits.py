@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sessionctx import session
 from sessionctx.errors import LimitReached, SessionEnded
-from sessionctx.session import Limits
+from sessionctx.session import Limits, events
 
 # --- the limits themselves
 
@@ -201,6 +201,16 @@ async def test_a_want_ends_when_the_time_is_spent(autojump_clock):
         assert caught.value.limit == "seconds"
         assert trio.current_time() == start + 5, "counted from its beginning"
         assert not s.ended, "a spent budget does not end it"
+
+
+async def test_spent_time_is_told(autojump_clock):
+    told = []
+    with session.begin(limits=Limits(seconds=5)) as s:
+        s.subscribe(told.append)
+        with pytest.raises(LimitReached), s.want("x"):
+            await trio.sleep(10)
+        now = trio.current_time()
+    assert told[1:3] == [events.Settled(now, "x", "cancelled"), events.Spent(now, "seconds")]
 
 
 async def test_after_the_time_is_spent_every_want_fails_at_its_first_checkpoint(autojump_clock):
