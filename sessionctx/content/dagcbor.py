@@ -1,51 +1,186 @@
-"""dag-cbor: JSON-like data with bytes and links, strictly.
+"""dag-cbor: JSON-like data with bytes and links, strictly: each value has exactly one encoding.
 
-Source: ipld.io/specs/codecs/dag-cbor/spec. The engine is cbrrr; what it leaves open (what is inside a link, depth,
-size) is closed here.
+Source: ipld.io/specs/codecs/dag-cbor/spec. Written here because of the compiled codecs one comes without wheels, and
+the other takes bytes for links. Neither direction recurses, and what a head claims is compared with what is there
+before anything is made of it.
 """
 
 from __future__ import annotations
 
-import re
+import struct
+from collections.abc import Iterator
+from math import isfinite
 from typing import Final, TypeAlias, cast
-
-import cbrrr
 
 from sessionctx.content.cid import CID
 from sessionctx.content.codes import MAX_BLOCK
-from sessionctx.errors import BlockTooLarge, DecodeError
+from sessionctx.errors import BlockTooLarge, DecodeError, InvalidCID
 
 Value: TypeAlias = "bool | int | float | str | bytes | CID | list[Value] | dict[str, Value] | None"
 """What dag-cbor can hold."""
+_Container: TypeAlias = "list[Value] | dict[str, Value]"
 
 MAX_DEPTH: Final = 512
 """Lists and maps inside each other. Deeper data is refused both ways: printing, comparing or copying it would overrun
 the stack (Python allows about 1000 calls)."""
 
-_Container: TypeAlias = "list[Value] | dict[str, Value]"
-_CONTAINERS: Final = frozenset((list, dict))
-_NEGATIVE_ZERO: Final = b"\xfb\x80" + bytes(7)
-_BYTES, _TEXT, _TAG = 2, 3, 6  # kinds of items; the values below: what an entry of a list and of a map consists of
-_NESTING: Final = {4: 1, 5: 2, _TAG: 0}
-_LARGE_LIST: Final = re.compile(rb"\x9a\x00[\x01-\x20]")  # of 2**16 items to 2**21, more than a block can hold
-_MUCH_ROOM: Final = 1 << 24  # items, 8 bytes each
-_TOO_DEEP: Final = f"dag-cbor: lists and maps are nested deeper than {MAX_DEPTH}"
+_INT, _NEGATIVE, _BYTES, _TEXT, _LIST, _MAP, _TAG, _SIMPLE = range(8)  # the major types of CBOR
+_SIMPLES: Final[dict[int, Value]] = {0xF4: False, 0xF5: True, 0xF6: None}
+_FLOAT: Final = 0xFB
+_LINK: Final = b"\xd8\x2a"
+_DOUBLE: Final = struct.Struct(">d")
+_WIDTHS: Final = {24: (1, 24), 25: (2, 1 << 8), 26: (4, 1 << 16), 27: (8, 1 << 32)}
+"""By the low bits of a head: how many bytes its argument takes, and the least that needs so many."""
+
+
+# --- decode
 
 
 def decode(data: bytes) -> Value:
     """Read the one item that *data* must be. :exc:`DecodeError`; :exc:`BlockTooLarge` above 2 MiB."""
-    _check_size(data)
-    if _room(data) > _MUCH_ROOM:
-        _look_first(data)
-    try:
-        value = cast("Value", cbrrr.decode_dag_cbor(data, cid_ctor=CID.from_bytes))
-    except ValueError as error:
-        raise DecodeError(f"dag-cbor: {error}") from None
-    if len(data) > MAX_DEPTH and not _is_shallow(value):
-        raise DecodeError(_TOO_DEEP)
-    if _NEGATIVE_ZERO in data and encode(value) != data:  # the same bytes may stand in a string
-        raise DecodeError("dag-cbor: -0.0 is written, where only 0.0 is allowed")
+    _check_size(len(data))
+    reader = _Reader(data)
+    value = reader.item()
+    if reader.at != len(data):
+        raise DecodeError(f"dag-cbor: {len(data) - reader.at} bytes follow the end of the data")
     return value
+
+
+class _Reader:
+    """Reads items from *data*, from offset *at* on."""
+
+    __slots__ = ("at", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def item(self) -> Value:
+        """Return one item with all that is in it."""
+        top: list[Value] = []
+        here: _Container = top  # the list or map being filled
+        left = 1  # entries that it still lacks
+        outer: list[tuple[_Container, int, bytes]] = []
+        last = b""  # in a map: the key before this one
+        while True:
+            entry: str | None = None
+            if isinstance(here, dict):
+                entry, last = self._key(last, first=not here)
+            value, size = self._head()
+            if isinstance(here, list):
+                here.append(value)
+            elif entry is not None:
+                here[entry] = value
+            left -= 1
+            if isinstance(value, list | dict):
+                if len(outer) >= MAX_DEPTH:
+                    raise DecodeError(f"dag-cbor: lists and maps are nested deeper than {MAX_DEPTH}")
+                outer.append((here, left, last))
+                here, left, last = value, size, b""
+            while not left:
+                if not outer:
+                    return top[0]
+                here, left, last = outer.pop()
+
+    def _head(self) -> tuple[Value, int]:
+        """Return the next item, and how many entries are to come if it is a list or map."""
+        start = self.at
+        first = self._byte()
+        major = first >> 5
+        if major == _SIMPLE:
+            return self._simple(first), 0
+        count = self._argument(first & 31)
+        if major not in {_LIST, _MAP}:
+            return self._scalar(major, count, start), 0
+        if count * (2 if major == _MAP else 1) > len(self.data) - self.at:
+            raise DecodeError(f"dag-cbor: {count} entries at byte {start} are more than there are bytes")
+        return ([] if major == _LIST else {}), count
+
+    def _scalar(self, major: int, count: int, start: int) -> Value:
+        if major == _INT:
+            return count
+        if major == _NEGATIVE:
+            return -1 - count
+        if major == _BYTES:
+            return self._take(count)
+        return self._text(count) if major == _TEXT else self._link(start)
+
+    def _byte(self) -> int:
+        if self.at >= len(self.data):
+            raise DecodeError("dag-cbor: the data ends in the middle")
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def _argument(self, low: int) -> int:
+        if low < 24:
+            return low
+        if low not in _WIDTHS:
+            raise DecodeError(f"dag-cbor: an indefinite or reserved length before byte {self.at}")
+        width, least = _WIDTHS[low]
+        value = int.from_bytes(self._take(width), "big")
+        if value < least:
+            raise DecodeError(f"dag-cbor: {value} before byte {self.at} is not written in its shortest form")
+        return value
+
+    def _take(self, count: int) -> bytes:
+        end = self.at + count
+        if end > len(self.data):
+            raise DecodeError("dag-cbor: the data ends in the middle")
+        taken = self.data[self.at : end]
+        self.at = end
+        return taken
+
+    def _text(self, count: int) -> str:
+        try:
+            return self._take(count).decode()
+        except UnicodeDecodeError:
+            raise DecodeError(f"dag-cbor: a text before byte {self.at} is not UTF-8") from None
+
+    def _key(self, last: bytes, *, first: bool) -> tuple[str, bytes]:
+        """Return a map's next key, which must follow the *last* one: shorter keys first, then by bytes."""
+        start = self._byte()
+        if start >> 5 != _TEXT:
+            raise DecodeError(f"dag-cbor: a map key before byte {self.at} is not a text")
+        count = self._argument(start & 31)
+        text = self._text(count)
+        key = self.data[self.at - count : self.at]
+        if not first and (len(key), key) <= (len(last), last):
+            raise DecodeError(f"dag-cbor: map keys are repeated or out of order at {text[:80]!r}")
+        return text, key
+
+    def _simple(self, first: int) -> Value:
+        if first in _SIMPLES:
+            return _SIMPLES[first]
+        if first != _FLOAT:
+            raise DecodeError(f"dag-cbor: the simple value {first:#x} before byte {self.at} is not allowed")
+        taken = self._take(8)
+        number = float(_DOUBLE.unpack(taken)[0])
+        if not isfinite(number) or (not number and taken[0]):
+            raise DecodeError(f"dag-cbor: the float {number} is not allowed")
+        return number
+
+    def _link(self, start: int) -> CID:
+        if self.data[start : self.at] != _LINK:
+            raise DecodeError(f"dag-cbor: at byte {start} is a tag that is not 42, the one for links")
+        head = self._byte()
+        if head >> 5 != _BYTES:
+            raise DecodeError(f"dag-cbor: the link at byte {start} holds no bytes")
+        content = self._take(self._argument(head & 31))
+        if content[:1] != b"\0":
+            raise DecodeError(f"dag-cbor: the link at byte {start} does not begin with a zero byte")
+        try:
+            return CID.from_bytes(content[1:])
+        except InvalidCID as error:
+            raise DecodeError(f"dag-cbor: the link at byte {start} is no CID: {error}") from None
+
+
+# --- encode
+
+
+class _Ready(bytes):
+    """A key of a map, encoded already."""
+
+    __slots__ = ()
 
 
 def encode(value: Value) -> bytes:
@@ -54,105 +189,98 @@ def encode(value: Value) -> bytes:
     :exc:`TypeError` for what dag-cbor cannot hold, such as tuples and keys that are not strings; :exc:`ValueError` for
     NaN, infinities, ints over 64 bits, and what is too deep or loops; :exc:`BlockTooLarge` above 2 MiB.
     """
-    if not _is_shallow(value):
-        raise ValueError(f"lists and maps are nested deeper than {MAX_DEPTH}, or too many for one block")
-    data = _encode(value)
-    if _NEGATIVE_ZERO in data:
-        data = _encode(_without_negative_zero(cast("Value", cbrrr.decode_dag_cbor(data, cid_ctor=CID.from_bytes))))
-    _check_size(data)
-    return data
-
-
-def _encode(value: Value) -> bytes:
-    return cbrrr.encode_dag_cbor(  # pyright: ignore[reportUnknownMemberType]
-        cast("cbrrr.DagCborTypes", value), cid_type=CID
-    )
-
-
-def _check_size(data: bytes) -> None:
-    if len(data) > MAX_BLOCK:
-        raise BlockTooLarge(f"{len(data)} bytes of dag-cbor are over the limit of {MAX_BLOCK}")
-
-
-def _without_negative_zero(value: Value) -> Value:
-    """Return *value*, changed in place: adding 0.0 turns -0.0 into 0.0 and leaves every other float as it is."""
-    top: list[Value] = [value]
-    level: list[_Container] = [top]
+    out: list[bytes] = []
+    size = 0
+    level: list[Iterator[Value | _Ready]] = [iter([value])]
     while level:
-        for item in level:
-            if isinstance(item, list):
-                item[:] = [part + 0.0 if isinstance(part, float) else part for part in item]
-            else:
-                item.update({key: part + 0.0 for key, part in item.items() if isinstance(part, float)})
-        level = _containers(_parts(level))
-    return top[0]
+        for item in level[-1]:
+            piece, inside = _write(item)
+            out.append(piece)
+            size += len(piece)
+            _check_size(size)
+            if inside is not None:
+                if len(level) > MAX_DEPTH:
+                    raise ValueError(f"lists and maps are nested deeper than {MAX_DEPTH}")
+                level.append(inside)
+                break
+        else:
+            level.pop()
+    return b"".join(out)
 
 
-def _room(data: bytes) -> int:
-    """Return how many items the engine might make room for, were every byte that could begin a list to begin one.
+def _write(item: Value | _Ready) -> tuple[bytes, Iterator[Value | _Ready] | None]:
+    """Return the bytes of *item* itself, and what comes behind them if it is a list or map."""
+    kind = type(item)
+    if kind is _Ready:
+        return cast("bytes", item), None
+    if kind is list:
+        return _argument(_LIST, len(cast("list[Value]", item))), iter(cast("list[Value]", item))
+    if kind is dict:
+        entries = cast("dict[str, Value]", item)
+        return _argument(_MAP, len(entries)), _entries(entries)
+    return _scalar(item), None
 
-    It makes room for what a list claims before it looks, so lists that lie, inside each other, cost the square of
-    their size.
-    """
-    large = len(_LARGE_LIST.findall(data))
-    return (23 + large) * len(data) + 0xFF * data.count(b"\x98") + 0xFFFF * data.count(b"\x99")
+
+def _scalar(item: Value) -> bytes:
+    if item is None or item is True or item is False:
+        return b"\xf6" if item is None else b"\xf5" if item else b"\xf4"
+    if type(item) is int:
+        if not -1 << 64 <= item < 1 << 64:
+            raise ValueError(f"dag-cbor holds ints of 64 bits, not {item:#x}")
+        return _argument(_INT, item) if item >= 0 else _argument(_NEGATIVE, -1 - item)
+    if type(item) is str:
+        encoded = item.encode()
+        return _argument(_TEXT, len(encoded)) + encoded
+    if type(item) is bytes:
+        return _argument(_BYTES, len(item)) + item
+    if isinstance(item, CID):
+        content = b"\0" + bytes(item)
+        return _LINK + _argument(_BYTES, len(content)) + content
+    if type(item) is float:
+        if not isfinite(item):
+            raise ValueError(f"dag-cbor cannot hold the float {item}")
+        return bytes([_FLOAT]) + _DOUBLE.pack(item + 0.0)  # adding 0.0 turns -0.0 into 0.0
+    raise TypeError(f"dag-cbor cannot hold a {type(item).__name__}")
 
 
-def _look_first(data: bytes) -> None:
-    """Raise :exc:`DecodeError` for lists and maps that claim more than there is, or are nested too deep.
+def _argument(major: int, value: int) -> bytes:
+    if value < 24:
+        return bytes([major << 5 | value])
+    low = 24 if value < 1 << 8 else 25 if value < 1 << 16 else 26 if value < 1 << 32 else 27
+    return bytes([major << 5 | low]) + value.to_bytes(_WIDTHS[low][0], "big")
 
-    Nothing else is checked; where *data* is no CBOR, the engine will say so.
-    """
-    at, claimed, wanted = 0, 1, 1
-    outer: list[int] = []  # items still wanted in the lists and maps around this one
-    while wanted and at < len(data):
-        wanted -= 1
-        kind, value = divmod(data[at], 32)
-        at += 1
-        if 24 <= value < 28:
-            size = 1 << value - 24
-            value = int.from_bytes(data[at : at + size], "big")
-            at += size
-        if kind in (_BYTES, _TEXT):
-            at += value
-        elif kind in _NESTING:
-            outer.append(wanted)
-            wanted = value * _NESTING[kind] if kind != _TAG else 1
-            claimed += wanted
-            if claimed > len(data):
-                raise DecodeError("dag-cbor: a list or map claims more items than there are")
-            if len(outer) > MAX_DEPTH + 1:  # the tag of a link counts, too
-                raise DecodeError(_TOO_DEEP)
-        while not wanted and outer:
-            wanted = outer.pop()
+
+def _entries(entries: dict[str, Value]) -> Iterator[Value | _Ready]:
+    ordered: list[tuple[int, bytes, Value]] = []
+    for key, value in entries.items():
+        if type(key) is not str:
+            raise TypeError(f"dag-cbor has texts for map keys, not a {type(key).__name__}")
+        encoded = key.encode()
+        ordered.append((len(encoded), encoded, value))
+    ordered.sort(key=lambda entry: entry[:2])
+    for length, encoded, value in ordered:
+        yield _Ready(_argument(_TEXT, length) + encoded)
+        yield value
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BLOCK:
+        raise BlockTooLarge(f"{size} bytes of dag-cbor are over the limit of {MAX_BLOCK}")
+
+
+# --- links
 
 
 def links(value: Value) -> list[CID]:
     """Return the links in a decoded *value*, level by level, with repeats."""
     found: list[CID] = []
-    parts = [value]
+    parts: list[Value] = [value]
     while parts:
         found += [part for part in parts if isinstance(part, CID)]
-        parts = _parts(_containers(parts))
+        parts = [
+            inner
+            for part in parts
+            if isinstance(part, list | dict)
+            for inner in (part if isinstance(part, list) else part.values())
+        ]
     return found
-
-
-def _is_shallow(value: Value) -> bool:
-    """Whether *value* is nested at most 512 deep, and has no more parts than fit into a block."""
-    level = _containers([value])
-    size = 0
-    for _ in range(MAX_DEPTH):
-        size += sum(map(len, level))
-        if not level or size > MAX_BLOCK:
-            break
-        level = _containers(_parts(level))
-    return not level
-
-
-def _containers(parts: list[Value]) -> list[_Container]:
-    # by exact type, which is fast, and all that the engine knows
-    return cast("list[_Container]", [part for part in parts if type(part) in _CONTAINERS])
-
-
-def _parts(level: list[_Container]) -> list[Value]:
-    return [part for item in level for part in (item if isinstance(item, list) else item.values())]

@@ -205,7 +205,7 @@ def test_loops_and_heaps_cannot_be_written():
     heap = [0] * 1000
     for _ in range(40):
         heap = [heap] * 1000
-    with pytest.raises(ValueError, match="too many for one block"):
+    with pytest.raises(BlockTooLarge):
         dagcbor.encode(heap)
 
 
