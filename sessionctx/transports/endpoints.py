@@ -92,10 +92,3 @@ async def _close_quietly(pool: Closable) -> None:
     # Nobody waits for an answer any more; and in a system task, an error would end the run.
     with suppress(Exception):
         await pool.aclose()
-
-
-async def close_at_once(stream: Closable) -> None:
-    """Close a stream, without waiting, whether or not the task is cancelled."""
-    with trio.CancelScope(shield=True) as scope:
-        scope.cancel()
-        await stream.aclose()

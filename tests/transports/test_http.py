@@ -13,7 +13,8 @@ import trio
 import zstandard
 
 from sessionctx.errors import BadAnswer, NotInTrio, PeerError, PeerFailed, Stalled, Unreachable
-from sessionctx.transports import HTTP, http
+from sessionctx.transports import HTTP
+from sessionctx.transports.http import door
 
 HASTY = HTTP(idle=0.1, connect=0.1, header=0.1)
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -48,9 +49,9 @@ async def test_an_answer_is_read_whole_or_as_it_comes(peer):
 
 
 def test_a_program_that_was_packed_without_metadata_has_a_name_all_the_same(monkeypatch):
-    assert http._user_agent.__wrapped__().startswith("sessionctx/")
+    assert door._user_agent.__wrapped__().startswith("sessionctx/")
     monkeypatch.setattr(importlib.metadata.Distribution, "discover", lambda **_: iter(()))
-    assert http._user_agent.__wrapped__() == "sessionctx"
+    assert door._user_agent.__wrapped__() == "sessionctx"
 
 
 async def test_outside_of_trio_the_error_says_so():
