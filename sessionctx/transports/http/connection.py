@@ -12,8 +12,8 @@ import trio
 
 from sessionctx.transports.http.trouble import BadHTTP, BrokenOff, NotConnected
 
-READ: Final = 64 * 1024
-"""Bytes that are read at once; more would be slower, as memory of that size comes fresh from the system each time."""
+READ: Final = 128 * 1024
+"""Bytes of a body that are read at once."""
 FIRST_READ: Final = 8 * 1024
 """Bytes that are read at once before the body begins: of a block, what comes with the head is copied twice more."""
 MOST_HEAD: Final = 100 * 1024

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib.metadata
 import ssl
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from functools import cache
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -80,49 +80,43 @@ class HTTP:
         for _ in range(self.redirects + 1):
             known = target.endpoint == first.endpoint
             secret = {"Authorization": authorization} if authorization and known else {}
-            async with self._exchange(target, sent | secret, peer, limit, known=known) as response:
-                onward = target.onward(response.status, response.headers.get("location"), peer)
-                if onward is None:
-                    yield response
-                    return
+            try:
+                async with self._ask(target, sent | secret, known=known) as answer:
+                    with closing(Response(answer, peer, limit, idle=self.idle, progress=self.progress)) as response:
+                        await response.prepare()
+                        onward = target.onward(response.status, response.headers.get("location"), peer)
+                        if onward is None:
+                            yield response
+                            return
+            except Trouble as trouble:
+                raise told(peer, trouble) from trouble
             target = onward
         raise BadAnswer(f"{peer} redirects for ever (more than {self.redirects} times): is it set up right?", peer=peer)
 
-    @asynccontextmanager
-    async def _exchange(
-        self, target: Target, headers: Mapping[str, str], peer: str, limit: int | None, *, known: bool
-    ) -> AsyncGenerator[Response]:
-        """Send one request to one endpoint, and lend its answer."""
+    def _ask(self, target: Target, headers: Mapping[str, str], *, known: bool) -> AbstractAsyncContextManager[Answer]:
+        """Send one request to one endpoint, and lend its answer. Raises `Trouble`."""
         if self.client is None:
-            answers = self._by_pool(target, headers)
-        else:
-            patience = self.connect + self.header
-            answers = by_client(self.client, target.url, headers, known=known, seconds=patience)
-        try:
-            async with answers as answer:
-                response = Response(answer, peer=peer, limit=limit, idle=self.idle, progress=self.progress)
-                try:
-                    await response.prepare()
-                    yield response
-                finally:
-                    response.close()
-        except Trouble as trouble:
-            raise told(peer, trouble) from trouble
+            return self._by_pool(target, headers)
+        return by_client(self.client, target.url, headers, known=known, seconds=self.connect + self.header)
 
     @asynccontextmanager
     async def _by_pool(self, target: Target, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
         endpoint = target.endpoint
         tls = (self.tls or public_authorities()) if endpoint.scheme == "https" else None
-        host = endpoint.public.partition("//")[2]
-        request = h11.Request(
-            method="GET", target=target.path, headers=[("Host", host), ("User-Agent", _user_agent()), *headers.items()]
-        )
+        checked = _pattern(endpoint.public.partition("//")[2], *headers.items()).headers
+        request = h11.Request(method="GET", target=target.path, headers=checked)
         async with pool_of(endpoint, tls, at_once=self.connections) as pool:
             head, connection = await pool.ask(request, connect=self.connect, header=self.header)
             try:
                 yield Answer(head.status_code, head.headers, connection.receive)
             finally:
                 pool.give_back(connection)
+
+
+@lru_cache(maxsize=128)
+def _pattern(host: str, *headers: tuple[str, str]) -> h11.Request:
+    """Return a request whose headers are checked: others that take them over need not look at each of them again."""
+    return h11.Request(method="GET", target="/", headers=[("Host", host), ("User-Agent", _user_agent()), *headers])
 
 
 @cache

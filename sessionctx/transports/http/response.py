@@ -31,7 +31,7 @@ class Answer:
 class Response:
     """An answer whose header has arrived: read it whole, or iterate over its bytes as they come."""
 
-    def __init__(self, answer: Answer, *, peer: str, limit: int | None, idle: float, progress: int) -> None:
+    def __init__(self, answer: Answer, peer: str, limit: int | None, *, idle: float, progress: int) -> None:
         self.status = answer.status
         self.headers = _joined(answer.headers)
         """Names in lower case; repeated ones joined by a comma."""
