@@ -12,10 +12,12 @@ import trio
 
 from sessionctx.transports.http.trouble import BadHTTP, BrokenOff, NotConnected
 
-READ: Final = 128 * 1024
-"""Bytes of a body that are read at once."""
-FIRST_READ: Final = 8 * 1024
-"""Bytes that are read at once before the body begins: of a block, what comes with the head is copied twice more."""
+HEAD_READ: Final = 8 * 1024
+"""Bytes that are read at once for a head; what comes of the body with it is copied twice more."""
+READ: Final = 64 * 1024
+"""Bytes that are read at once for h11, which moves what is left over each time."""
+BULK_READ: Final = 256 * 1024
+"""Bytes that are read at once of a body of known length."""
 MOST_HEAD: Final = 100 * 1024
 """Bytes of a header, or of a chunk's or trailer's line, that are kept while it is not complete."""
 
@@ -98,7 +100,7 @@ class Connection:
             chunk, self._ready = self._ready[: self._left], self._ready[self._left :]
         elif self._left == 0:
             return b""
-        elif not (chunk := await self._read(min(READ, self._left))):
+        elif not (chunk := await self._read(min(BULK_READ, self._left))):
             raise BrokenOff(f"it closed the connection {self._left} bytes before the end")
         self._left -= len(chunk)
         return chunk
@@ -128,7 +130,7 @@ class Connection:
         return None
 
     async def _more(self) -> bytes:
-        data = await self._read(READ if self._http.their_state is h11.SEND_BODY else FIRST_READ)
+        data = await self._read(READ if self._http.their_state is h11.SEND_BODY else HEAD_READ)
         self._hung_up = not data
         if self._hung_up and self._http.their_state is h11.SEND_RESPONSE:
             raise BrokenOff("it closed the connection before it answered")

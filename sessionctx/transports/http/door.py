@@ -75,10 +75,10 @@ class HTTP:
         """
         if not trio.lowlevel.in_trio_task():
             raise NotInTrio("sessionctx asks its peers from a trio task only: start the program with trio.run(main)")
-        target = first = Target.parse(url)
+        target = Target.parse(url)
+        known = True  # nobody else than the first endpoint sends us where credentials go
         sent = {"Accept": "*/*", **headers, "Accept-Encoding": "identity"}
         for _ in range(self.redirects + 1):
-            known = target.endpoint == first.endpoint
             secret = {"Authorization": authorization} if authorization and known else {}
             try:
                 async with self._ask(target, sent | secret, known=known) as answer:
@@ -90,6 +90,7 @@ class HTTP:
                             return
             except Trouble as trouble:
                 raise told(peer, trouble) from trouble
+            known = known and onward.endpoint == target.endpoint
             target = onward
         raise BadAnswer(f"{peer} redirects for ever (more than {self.redirects} times): is it set up right?", peer=peer)
 
