@@ -6,7 +6,7 @@ from sessionctx.transports.address import Address
 from sessionctx.transports.base import Can, CarAnswer, Progress, Scope, Transport
 from sessionctx.transports.gateway import GatewayTransport
 from sessionctx.transports.headers import retry_after
-from sessionctx.transports.http import HTTP
+from sessionctx.transports.http import HTTP, PoolTransport
 from sessionctx.transports.registry import open_transport
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Can",
     "CarAnswer",
     "GatewayTransport",
+    "PoolTransport",
     "Progress",
     "Scope",
     "Transport",

@@ -70,6 +70,11 @@ class Address:
         return self._written(self.userinfo and f"{self.userinfo}@")
 
     @property
+    def endpoint(self) -> tuple[str, int]:
+        """The host as the system wants it, and the port."""
+        return self.host.strip("[]"), self.port or _PORTS[self.scheme]
+
+    @property
     def authorization(self) -> str | None:
         """The ``Authorization`` header that the credentials make: Basic (RFC 7617, in UTF-8). Secret."""
         if not self.userinfo:

@@ -5,8 +5,8 @@ Connections outlive the session that opened them and end with the run: a `RunVar
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Hashable
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
@@ -42,19 +42,9 @@ class Endpoints(Generic[T]):
     def __init__(self, name: str) -> None:
         self._run_var = trio.lowlevel.RunVar[dict[Hashable, _Endpoint[T]]](name)
 
-    @asynccontextmanager
-    async def use(self, key: Hashable, make: Callable[[], T], *, at_once: int) -> AsyncGenerator[T]:
+    def use(self, key: Hashable, make: Callable[[], T], *, at_once: int) -> AbstractAsyncContextManager[T]:
         """Lend what *make* made for *key*, to at most *at_once* tasks; the others wait here for their turn."""
-        endpoints = self._here()
-        endpoint = endpoints.pop(key, None) or _Endpoint(make(), trio.Semaphore(at_once))
-        endpoints[key] = endpoint  # the dict's order is that of last use
-        endpoint.users += 1
-        try:
-            await _close_unused(endpoints)
-            async with endpoint.free:
-                yield endpoint.pool
-        finally:
-            endpoint.users -= 1
+        return _Turn(self._here(), key, make, at_once)
 
     def _here(self) -> dict[Hashable, _Endpoint[T]]:
         try:
@@ -64,6 +54,33 @@ class Endpoints(Generic[T]):
             self._run_var.set(endpoints)
             trio.lowlevel.spawn_system_task(_close_with_the_run, endpoints)
             return endpoints
+
+
+@attrs.define(eq=False)
+class _Turn(AbstractAsyncContextManager[T]):
+    """One use of an endpoint. It is on the path of each request: a generator would cost three times as much."""
+
+    _endpoints: dict[Hashable, _Endpoint[T]]
+    _key: Hashable
+    _make: Callable[[], T]
+    _at_once: int
+    _endpoint: _Endpoint[T] = attrs.field(init=False)
+
+    async def __aenter__(self) -> T:
+        endpoint = self._endpoints.pop(self._key, None) or _Endpoint(self._make(), trio.Semaphore(self._at_once))
+        self._endpoints[self._key] = self._endpoint = endpoint  # the dict's order is that of last use
+        endpoint.users += 1
+        try:
+            await _close_unused(self._endpoints)
+            await endpoint.free.acquire()
+        except BaseException:
+            endpoint.users -= 1
+            raise
+        return endpoint.pool
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._endpoint.free.release()
+        self._endpoint.users -= 1
 
 
 async def _close_unused(endpoints: dict[Hashable, _Endpoint[T]]) -> None:
@@ -92,10 +109,3 @@ async def _close_quietly(pool: Closable) -> None:
     # Nobody waits for an answer any more; and in a system task, an error would end the run.
     with suppress(Exception):
         await pool.aclose()
-
-
-async def close_at_once(stream: Closable) -> None:
-    """Close a stream, without waiting, whether or not the task is cancelled."""
-    with trio.CancelScope(shield=True) as scope:
-        scope.cancel()
-        await stream.aclose()

@@ -89,18 +89,14 @@ class GatewayTransport:
                 raise self._bad(f"sent a CAR of version {shown(parameters['version'])} though 1 was asked for")
             yield _Car(response, parameters, peer=self.public, progress=progress)
 
-    @asynccontextmanager
-    async def _get(self, target: str, *, accept: str, limit: int | None = None) -> AsyncGenerator[Response]:
-        async with self._http.get(
+    def _get(self, target: str, *, accept: str, limit: int | None = None) -> AbstractAsyncContextManager[Response]:
+        return self._http.get(
             self.public + target,
             peer=self.public,
             headers={"Accept": accept},
             authorization=self._address.authorization,
             limit=limit,
-        ) as response:
-            if response.status != 200:
-                raise self._refusal(response)
-            yield response
+        )
 
     def _refusal(self, response: Response) -> PeerError:
         """Turn a status that is no 200 into the error it stands for."""
@@ -119,7 +115,9 @@ class GatewayTransport:
         return self._bad(f"answered {status}{_HINTS.get(status, '')}")
 
     def _typed(self, response: Response, wanted: str) -> dict[str, str]:
-        """Return the parameters of the Content-Type if it is the wanted one."""
+        """Return the parameters of the Content-Type if it is a 200 with the wanted one."""
+        if response.status != 200:
+            raise self._refusal(response)
         kind, parameters = content_type(response.headers.get("content-type", ""))
         if kind == wanted:
             return parameters

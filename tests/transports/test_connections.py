@@ -16,7 +16,7 @@ import trio
 
 from sessionctx.errors import PeerFailed
 from sessionctx.transports import HTTP, endpoints
-from sessionctx.transports.http import _endpoints
+from sessionctx.transports.http import pool
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -39,7 +39,7 @@ def is_socket(fd: int) -> bool:
 
 
 def pools() -> dict:
-    return _endpoints._here()
+    return pool.endpoints._here()
 
 
 async def test_many_requests_share_few_connections(peer):
@@ -72,13 +72,13 @@ async def test_one_task_may_ask_while_it_reads(peer):
     assert len(pools()) == 1
 
 
-async def test_endpoints_do_not_share_and_nor_do_different_rules(peer, client_tls):
+async def test_endpoints_do_not_share_and_nor_do_different_rules(peer):
     one, two = await peer(peer.says(peer.reply(b""))), await peer(peer.says(peer.reply(b"")))
     for url, http in [
         (one.url, HTTP()),
         (one.url + "/x", HTTP(idle=1)),
         (two.url, HTTP()),
-        (two.url, HTTP(tls=client_tls)),
+        (two.url, HTTP(connections=2)),
     ]:
         await fetch(url, http)
     assert (one.opened, two.opened) == (1, 2)
@@ -101,6 +101,58 @@ async def test_a_kept_connection_that_the_peer_closed_is_nobodys_fault(peer):
     for _ in range(4):
         assert await fetch(there.url) == b"fine"
     assert there.opened == 4
+
+
+async def test_connections_that_were_not_used_for_long_are_closed(peer, monkeypatch):
+    """The one used last is used first, so that the others grow old."""
+    monkeypatch.setattr(pool, "KEEP_IDLE", 0.2)
+
+    async def play(stream, head):
+        await trio.sleep(0.02)
+        await stream.send_all(peer.reply(b"fine"))
+
+    there = await peer(play)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(fetch, there.url)
+    assert (there.opened, there.closed) == (3, 0)
+    for _ in range(5):
+        await trio.sleep(0.06)
+        await fetch(there.url)
+    assert there.opened == 3
+    await there.wait_for(lambda: there.closed == 2)
+
+
+async def test_a_connection_that_the_peer_closed_while_it_was_idle_is_not_used(peer):
+    there = await peer(peer.says(peer.reply(b"fine"), close=True))
+    for _ in range(3):
+        assert await fetch(there.url) == b"fine"
+        await there.wait_for(lambda: there.closed == there.opened)
+    assert len(there.requests) == 3
+
+
+async def test_an_answer_that_is_left_early_but_has_arrived_costs_no_connection(peer):
+    there = await peer(peer.says(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n4\r\nmore\r\n0\r\n\r\n"))
+    for _ in range(3):
+        async with HTTP().get(there.url, peer="x") as response:
+            assert await anext(response) == b"hello"
+    assert there.opened == 1
+
+
+async def test_an_answer_that_is_left_early_and_goes_wrong_costs_its_connection(peer):
+    there = await peer(peer.says(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnot hexadecimal\r\n"))
+    async with HTTP().get(there.url, peer="x") as response:
+        assert await anext(response) == b"hello"
+    await there.wait_for(lambda: there.closed == 1)
+
+
+async def test_an_answer_cannot_be_read_once_it_is_left(peer):
+    """Its connection may serve another request by then."""
+    there = await peer(peer.says(peer.reply(b"fine")))
+    async with HTTP().get(there.url, peer="x") as response:
+        pass
+    with pytest.raises(trio.ClosedResourceError):
+        await response.read()
 
 
 async def test_a_fresh_connection_that_the_peer_closes_is_its_fault(peer):
@@ -334,8 +386,8 @@ def test_closing_is_bounded_and_its_errors_end_nothing():
 
     async def main():
         ours = endpoints.Endpoints("test")
-        for number, pool in enumerate(made):
-            async with ours.use(number, lambda pool=pool: pool, at_once=1):
+        for number, one in enumerate(made):
+            async with ours.use(number, lambda one=one: one, at_once=1):
                 pass
 
     clock = trio.testing.MockClock(autojump_threshold=0)

@@ -13,7 +13,8 @@ import trio
 import zstandard
 
 from sessionctx.errors import BadAnswer, NotInTrio, PeerError, PeerFailed, Stalled, Unreachable
-from sessionctx.transports import HTTP, http
+from sessionctx.transports import HTTP
+from sessionctx.transports.http import door
 
 HASTY = HTTP(idle=0.1, connect=0.1, header=0.1)
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -48,9 +49,9 @@ async def test_an_answer_is_read_whole_or_as_it_comes(peer):
 
 
 def test_a_program_that_was_packed_without_metadata_has_a_name_all_the_same(monkeypatch):
-    assert http._user_agent.__wrapped__().startswith("sessionctx/")
+    assert door._user_agent.__wrapped__().startswith("sessionctx/")
     monkeypatch.setattr(importlib.metadata.Distribution, "discover", lambda **_: iter(()))
-    assert http._user_agent.__wrapped__() == "sessionctx"
+    assert door._user_agent.__wrapped__() == "sessionctx"
 
 
 async def test_outside_of_trio_the_error_says_so():
@@ -321,6 +322,18 @@ async def test_credentials_stay_with_their_endpoint(peer):
         assert [b"authorization" in head.lower() for head in other.requests] == [False]
 
 
+async def test_credentials_do_not_come_back_by_way_of_a_stranger(peer):
+    """Whoever a peer sends us to does not choose what is asked in our name."""
+
+    async def play(stream, head):
+        await stream.send_all(peer.reply(b"here") if b"/back" in head else to(stranger.url))
+
+    first = await peer(play)
+    stranger = await peer(peer.says(to(first.url + "/back")))
+    assert await fetch(HTTP(), first.url, authorization="Basic xyz") == b"here"
+    assert [b"Authorization: Basic xyz\r\n" in head for head in first.requests] == [True, False]
+
+
 @pytest.mark.parametrize("hops", [0, 1, 5])
 async def test_redirects_for_ever(peer, hops):
     there = await peer(peer.says(to("/again")))
@@ -345,6 +358,14 @@ async def test_a_redirect_to_nowhere(peer, location, message):
     there = await peer(peer.says(to(location)))
     with pytest.raises(BadAnswer, match=message):
         await fetch(HTTP(), there.url)
+
+
+async def test_a_redirect_written_in_bare_utf_8_is_understood(peer):
+    async def play(stream, head):
+        moved = "HTTP/1.1 302 Found\r\nLocation: /naïve file?ü\r\nContent-Length: 0\r\n\r\n"
+        await stream.send_all(peer.reply(b"here") if b"/na%C3%AFve%20file?%C3%BC " in head else moved.encode())
+
+    assert await fetch(HTTP(), (await peer(play)).url) == b"here"
 
 
 async def test_a_redirect_without_a_location_is_an_answer(peer):

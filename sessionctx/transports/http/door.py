@@ -1,0 +1,128 @@
+"""Get an answer from one peer, within limits, and say in our own errors what went wrong.
+
+It never inflates a body, never reads the environment, shows no secrets, and keeps the connections of an endpoint for
+the length of the trio run.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from functools import cache, lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import attrs
+import h11
+import trio
+
+from sessionctx.errors import BadAnswer, NotInTrio
+from sessionctx.transports.http.client import by_client, public_authorities
+from sessionctx.transports.http.pool import pool_of
+from sessionctx.transports.http.response import Answer, Response
+from sessionctx.transports.http.target import Target
+from sessionctx.transports.http.trouble import Trouble, told
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@attrs.frozen
+class HTTP:
+    """How to speak HTTP with strangers: its limits, each with a default. It holds no connection and can be shared."""
+
+    idle: float = 30.0
+    """Seconds in which a body must make *progress*; otherwise the peer is dead (:exc:`Stalled`)."""
+    progress: int = 1024
+    """Bytes of the body that must come in each *idle* seconds; a shorter rest at its end is fine."""
+    connect: float = 10.0
+    """Seconds for name lookup, TCP and TLS together (:exc:`Unreachable`)."""
+    header: float = 30.0
+    """Seconds from the request to the end of the answer's header (:exc:`Stalled`)."""
+    redirects: int = 5
+    """Redirects that are followed (:exc:`BadAnswer`)."""
+    connections: int = 16
+    """Connections to one endpoint at a time; who wants one more waits for its turn."""
+    tls: ssl.SSLContext | None = None
+    """Whom to trust; by default the usual public authorities."""
+    client: httpx.AsyncClient | None = None
+    """Asks in our place, with its own connections, TLS, proxies, HTTP/2, authentication, headers and event hooks.
+
+    Redirects and limits stay ours, except for *connections* and *tls*; so do its time limits and following redirects
+    count for nothing here. It costs several times as much CPU per block. Whoever made it closes it."""
+
+    @asynccontextmanager
+    async def get(
+        self,
+        url: str,
+        *,
+        peer: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        authorization: str | None = None,
+        limit: int | None = None,
+    ) -> AsyncGenerator[Response]:
+        """Ask for *url* (which holds no credentials), follow redirects, and lend the answer for the block.
+
+        The answer's header has arrived on entering. A success (2xx) can then be read; the body of anything else is
+        gone already, so that the connection can be used again. *authorization* is sent to the endpoint of *url* alone.
+        A body over *limit* bytes is refused, by its ``Content-Length`` if that tells; so is one with a
+        ``Content-Encoding``.
+
+        Raises :exc:`Unreachable`, :exc:`Stalled`, :exc:`PeerFailed` and :exc:`BadAnswer`, each with *peer*;
+        :exc:`NotInTrio` outside a trio run.
+        """
+        if not trio.lowlevel.in_trio_task():
+            raise NotInTrio("sessionctx asks its peers from a trio task only: start the program with trio.run(main)")
+        target = Target.parse(url)
+        known = True  # nobody else than the first endpoint sends us where credentials go
+        sent = {"Accept": "*/*", **headers, "Accept-Encoding": "identity"}
+        for _ in range(self.redirects + 1):
+            secret = {"Authorization": authorization} if authorization and known else {}
+            try:
+                async with self._ask(target, sent | secret, known=known) as answer:
+                    with closing(Response(answer, peer, limit, idle=self.idle, progress=self.progress)) as response:
+                        await response.prepare()
+                        onward = target.onward(response.status, response.headers.get("location"), peer)
+                        if onward is None:
+                            yield response
+                            return
+            except Trouble as trouble:
+                raise told(peer, trouble) from trouble
+            known = known and onward.endpoint == target.endpoint
+            target = onward
+        raise BadAnswer(f"{peer} redirects for ever (more than {self.redirects} times): is it set up right?", peer=peer)
+
+    def _ask(self, target: Target, headers: Mapping[str, str], *, known: bool) -> AbstractAsyncContextManager[Answer]:
+        """Send one request to one endpoint, and lend its answer. Raises `Trouble`."""
+        if self.client is None:
+            return self._by_pool(target, headers)
+        return by_client(self.client, target.url, headers, known=known, seconds=self.connect + self.header)
+
+    @asynccontextmanager
+    async def _by_pool(self, target: Target, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
+        endpoint = target.endpoint
+        tls = (self.tls or public_authorities()) if endpoint.scheme == "https" else None
+        checked = _pattern(endpoint.public.partition("//")[2], *headers.items()).headers
+        request = h11.Request(method="GET", target=target.path, headers=checked)
+        async with pool_of(endpoint, tls, at_once=self.connections) as pool:
+            head, connection = await pool.ask(request, connect=self.connect, header=self.header)
+            try:
+                yield Answer(head.status_code, head.headers, connection.receive)
+            finally:
+                pool.give_back(connection)
+
+
+@lru_cache(maxsize=128)
+def _pattern(host: str, *headers: tuple[str, str]) -> h11.Request:
+    """Return a request whose headers are checked: others that take them over need not look at each of them again."""
+    return h11.Request(method="GET", target="/", headers=[("Host", host), ("User-Agent", _user_agent()), *headers])
+
+
+@cache
+def _user_agent() -> str:
+    try:
+        return f"sessionctx/{importlib.metadata.version('sessionctx')}"
+    except importlib.metadata.PackageNotFoundError:  # frozen into one file, or run from where it lies
+        return "sessionctx"
