@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 
 from sessionctx import session
 from sessionctx.blocks.base import Blockstore
 from sessionctx.content import CID, Block
-from sessionctx.errors import BlockNotFound
+from sessionctx.errors import BlockNotFound, FetchFailed
 from sessionctx.fetch import fetch
 from sessionctx.session import PeerLike, Session
 
@@ -35,19 +36,15 @@ class NetworkBlocks:
             LimitReached, SessionEnded: the session has no more to give.
         """
         session.require_trio("NetworkBlocks.get")
-        try:
+        with suppress(BlockNotFound, FetchFailed):  # the latter where the local one is of this kind, too
             return await self.local.get(cid)
-        except BlockNotFound:
-            pass
         with session.begin(peers=self.peers) as s:
             data = await session.share(s, cid, partial(self._load, s, cid), key=cid.multihash)
         return Block.vouched(cid, data)
 
     async def _load(self, s: Session, cid: CID) -> bytes:
-        try:
+        with suppress(BlockNotFound, FetchFailed):
             return (await self.local.get(cid)).data  # it may have come while this caller waited for the lead
-        except BlockNotFound:
-            pass
         data = await fetch(s, cid)
         await self.local.put(Block.vouched(cid, data))
         return data

@@ -147,15 +147,14 @@ class _Turn:
     """Unknown peers that have lost when they were tried; they get what nobody else can serve."""
 
     def look(self, records: Collection[Record], now: float) -> None:
-        """Find out what may be expected of all peers that are awake, free or not."""
+        """Find out what may be expected of each peer; an unknown one that is being tried already is not waited for."""
         middle = typical(records)
         for record in records:
             if record.health is Health.GOOD:
                 self.known = True
-            elif record.health is not Health.FRESH:
-                continue
-            doubtful = record.health is Health.FRESH and record.try_at > now
-            (self._unlikely if doubtful else self._likely).append(outlook(record, middle, now))
+                self._likely.append(outlook(record, middle, now))
+            elif record in self.free:
+                (self._likely if record.try_at <= now else self._unlikely).append(outlook(record, middle, now))
 
     def double(self, late: list[Job], now: float, *, hedges: bool) -> None:
         """Send another request for each job whose requests are dead, and for one that is merely late if *hedges*."""
@@ -204,6 +203,8 @@ class _Turn:
         self.free[record] -= 1
         if not self.free[record]:
             del self.free[record]
+            if record.health is Health.FRESH:
+                (self._likely if best in self._likely else self._unlikely).remove(best)
 
 
 def _may_if_good(job: Job, record: Record) -> bool:

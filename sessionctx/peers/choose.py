@@ -24,12 +24,19 @@ def soonest(outlooks: Iterable[Outlook], size: float, may: Callable[[Record], bo
 
 
 def explorable(records: Iterable[Record], now: float) -> Record | None:
-    """Return an unknown peer worth one cheap try, unless one is being tried already."""
+    """Return an unknown peer worth one cheap try, unless one is being tried already.
+
+    One that was never tried comes before one that failed or lost.
+    """
     chosen: Record | None = None
     for record in records:
         if record.wake(now) is Health.FRESH:
             if record.in_flight:
                 return None
-            if chosen is None and record.try_at <= now:
+            if record.try_at <= now and (chosen is None or _tried(record) < _tried(chosen)):
                 chosen = record
     return chosen
+
+
+def _tried(record: Record) -> int:
+    return record.failures + record.trials

@@ -123,6 +123,7 @@ class Ask:
         first = now if self._first is None else self._first
         record.heard(latency=first - self.began, rate=self._rate())
         record.took(now - self.began, max(self.predicted, SHORTEST))
+        record.had(it=True)
         record.answered(now)
 
     def missing(self, now: float) -> None:
@@ -134,6 +135,7 @@ class Ask:
         record.top.spoke = now
         record.forget_me_not(self.name)
         record.heard(latency=now - self.began)
+        record.had(it=False)
         record.answered(now)
 
     def failed(self, reason: str, now: float, *, asked_for: float | None = None) -> float:
@@ -190,6 +192,7 @@ def _inherit(record: Record, above: Record) -> None:
     record.latency = above.latency
     record.rate = above.rate
     record.success = above.success
+    record.hits = above.hits
     record.window = above.window
     record.lateness.extend(above.lateness)
     record.usual = above.usual
@@ -204,6 +207,7 @@ def _fold(record: Record, above: Record) -> None:
         above.latency = _blend(above.latency, record.latency)
         above.rate = _blend(above.rate, record.rate)
         above.success += FOLD * (record.success - above.success)
+        above.hits += FOLD * (record.hits - above.hits)
         if above.health is Health.FRESH and record.health is Health.GOOD:
             above.health = after(above.health, "answered")
 

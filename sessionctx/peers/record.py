@@ -80,6 +80,8 @@ class Record:
     """Bytes per second of all its answers together, while they come."""
     success: float = 1.0
     """Share of its requests that brought something, the last ones weighing most."""
+    hits: float = 1.0
+    """Share of its answers that were no plain no, the last ones weighing most: its chance to have what it is asked."""
     window: float = 2.0
     """How many requests at a time it has earned."""
     lateness: deque[float] = attrs.field(factory=lambda: deque[float](maxlen=20))
@@ -164,6 +166,10 @@ class Record:
         """Learn from one answer how much later than predicted it may be."""
         self.lateness.append(seconds / predicted)
         self.usual = max(sorted(self.lateness)[int(len(self.lateness) * 0.95)], USUALLY)
+
+    def had(self, *, it: bool) -> None:
+        """It had what it was asked for, or said that it has not."""
+        self.hits += GAIN * ((1.0 if it else 0.0) - self.hits)
 
     def answered(self, now: float) -> None:
         """It answered, with the content or with a plain no: it is there, and the window on it may open.

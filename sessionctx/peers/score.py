@@ -10,7 +10,7 @@ import attrs
 
 from sessionctx.peers.record import Record
 
-LEAST_SUCCESS: Final = 0.05
+LEAST_CHANCE: Final = 0.05
 
 
 @attrs.frozen
@@ -55,7 +55,7 @@ class Outlook:
         return self.start + size * self.per_byte
 
     def expected(self, size: float) -> float:
-        """Return the same for a peer that may fail: so fast failures attract no work."""
+        """Return the same for a peer that may fail or lack it: so fast failures and plain noes attract no work."""
         return (self.start + size * self.per_byte) * self.tries
 
 
@@ -68,6 +68,5 @@ def outlook(record: Record, middle: Typical, now: float) -> Outlook:
     latency = middle.latency if record.latency is None else record.latency
     rate = middle.rate if record.rate is None else record.rate
     ahead = record.top.in_flight_bytes
-    return Outlook(
-        record, max(latency, record.silent(now)) + ahead / rate, 1.0 / rate, 1.0 / max(record.success, LEAST_SUCCESS)
-    )
+    tries = 1.0 / (max(record.success, LEAST_CHANCE) * max(record.hits, LEAST_CHANCE))
+    return Outlook(record, max(latency, record.silent(now)) + ahead / rate, 1.0 / rate, tries)

@@ -41,11 +41,12 @@ class Scope(Generic[S]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        misuse = self._misuse()
+        here = _here()
+        misuse = self._misuse(here)
         try:
             self._end()
         finally:
-            self._unbind()
+            self._unbind(here)
         if misuse is not None:
             raise SessionError(misuse)
 
@@ -60,11 +61,11 @@ class Scope(Generic[S]):
         assert self._link.session is not None
         return self._link.session
 
-    def _misuse(self) -> str | None:
+    def _misuse(self, here: object) -> str | None:
         """Say how the block is being left against the laws, or None."""
         if self._link is None:
             return "this session scope was never entered"
-        if _here() is not self._task:
+        if here is not self._task:
             return (
                 "a session was entered in one task and left in another, which happens when a generator holds one "
                 "across a yield. Hold the session in the task that iterates, or use an async context manager instead."
@@ -76,12 +77,12 @@ class Scope(Generic[S]):
             )
         return None
 
-    def _unbind(self) -> None:
+    def _unbind(self, here: object) -> None:
         """Put back what was bound before, also from below scopes that were not left; a foreign context stays alone."""
         link = bound.get()
         while link is not None and link is not self._link:
             link = link.outer
-        if link is not None and _here() is self._task:
+        if link is not None and here is self._task:
             bound.set(link.outer)
             if link.session is None:
                 link.outer = None  # tasks started under leave() live on, and shall not keep what was left

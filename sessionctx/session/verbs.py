@@ -81,7 +81,7 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
         outermost: bool = False,
     ) -> None:
         super().__init__()
-        self._peers = tuple(by_address(peers).values())
+        self._peers = tuple(by_address(peers).values()) if peers else ()
         self._limits = limits
         self._name = name
         self._outermost = outermost
@@ -134,7 +134,7 @@ class fork(OwningScope):  # noqa: N801
         self, peers: Iterable[PeerLike] = (), *, limits: Limits | None = None, name: str | None = None
     ) -> None:
         super().__init__()
-        self._peers = tuple(by_address(peers).values())
+        self._peers = tuple(by_address(peers).values()) if peers else ()
         self._limits = limits
         self._name = name
 

@@ -147,6 +147,15 @@ async def test_no_is_remembered(block, peer, autojump_clock):
     assert len(empty.asked) == 1
 
 
+async def test_a_peer_that_has_nothing_is_soon_left_alone(block, peer, autojump_clock):
+    """However quick its noes are, who never had what was asked is expected not to have the next block either."""
+    empty, full = peer("empty", n=0, latency=0.001), peer("full", n=60, latency=0.01)
+    with session.begin(peers=[empty, full]):
+        for number in range(60):
+            assert await get(block(number).cid) == block(number).data
+    assert len(empty.asked) <= 12
+
+
 async def test_no_is_told_as_such_even_by_a_peer_that_failed_before(block, peer, autojump_clock):
     """What a peer said about a block counts, not what went wrong with it otherwise."""
     shaky = peer(n=1, faults=lambda n: PeerFailed("out of order") if n == 0 else None)
@@ -388,6 +397,28 @@ async def test_callers_who_want_the_same_share_one_fetch(block, peer, autojump_c
         assert len(only.asked) == 1
         account = s.statistics()
         assert (account.wants, account.found, account.joined, account.requests) == (10, 10, 9, 1)
+
+
+@pytest.mark.xfail(strict=True, reason="session.share hands a leader's error to sleepers who have more time (law 14)")
+async def test_one_callers_patience_is_not_anothers(block, peer, autojump_clock):
+    """The peer rests for longer than the first caller waits; the second one, who has time, gets the block."""
+    got = []
+
+    async def want(patience):
+        with trio.move_on_after(patience):
+            try:
+                got.append(await get(block(0).cid, s))
+            except FetchFailed as error:
+                got.append(error)
+
+    only = peer(faults=lambda n: Busy("later", retry_after=10.0) if n == 0 else None, latency=1.0)
+    with session.begin(peers=[only]) as s:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(want, 5.0)
+            await trio.sleep(0.5)
+            nursery.start_soon(want, 60.0)
+    assert isinstance(got[0], FetchFailed)
+    assert got[1] == block(0).data
 
 
 async def test_the_peers_of_who_joins_are_asked_too(block, peer, autojump_clock):

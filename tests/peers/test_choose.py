@@ -37,23 +37,36 @@ def test_the_soonest_is_the_first_minimum_over_all_that_may_be_asked(known, pool
     assert chosen is (min(allowed, key=lambda each: each.expected(size)) if allowed else None)
 
 
-STATES = st.lists(st.tuples(st.sampled_from(Health), st.integers(0, 3), st.integers(0, 3)), max_size=6)
+STATES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "health": st.sampled_from(Health),
+            "rest_until": st.integers(0, 3),
+            "try_at": st.integers(0, 3),
+            "in_flight": st.sampled_from([0, 0, 0, 1]),
+            "failures": st.integers(0, 2),
+            "trials": st.integers(0, 2),
+        }
+    ),
+    max_size=6,
+)
 
 
 @given(states=STATES, now=st.integers(0, 3))
 def test_one_unknown_peer_is_explored_at_a_time(known, states, now):
-    """The first unknown peer is worth a try; nobody is while one is being tried. A rest that is over counts as new."""
-    records = [
-        known(n, health=health, rest_until=until, in_flight=n_flying)
-        for n, (health, until, n_flying) in enumerate(states)
-    ]
+    """Of the unknown peers, the one that was tried least is worth a try; none is while one is being tried.
+
+    A peer whose rest is over counts as unknown; one that has lost a trial has to wait.
+    """
+    records = [known(n, **state) for n, state in enumerate(states)]
     fresh = [
-        (record, flying)
-        for record, (health, until, flying) in zip(records, states, strict=True)
-        if health is Health.FRESH or (health is Health.RESTING and until <= now)
+        (record, state)
+        for record, state in zip(records, states, strict=True)
+        if state["health"] is Health.FRESH or (state["health"] is Health.RESTING and state["rest_until"] <= now)
     ]
+    worth = [(state["failures"] + state["trials"], n) for n, (_, state) in enumerate(fresh) if state["try_at"] <= now]
     chosen = explorable(records, now)
-    if not fresh or any(flying for _, flying in fresh):
+    if not worth or any(state["in_flight"] for _, state in fresh):
         assert chosen is None
     else:
-        assert chosen is fresh[0][0]
+        assert chosen is fresh[min(worth)[1]][0]

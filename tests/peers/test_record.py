@@ -222,6 +222,21 @@ def test_losing_a_race_is_no_failure(record, ask):
     assert (record.failed, record.cancelled, record.success) == (0, 1, 1.0)
 
 
+def test_an_unknown_peer_that_loses_waits_ever_longer_for_its_next_trial(record, ask):
+    now = 0.0
+    for seconds in (0.25, 0.5, 1.0):
+        ask(record, now, predicted=9.0).dropped(now)
+        assert state(record, now) == "fresh"
+        assert record.try_at == now + seconds
+        now += seconds
+    ask(record, now).found(now)
+    ask(record, now).failed("no", now)
+    now += 0.25
+    assert state(record, now) == "fresh"
+    ask(record, now, predicted=9.0).dropped(now)
+    assert record.try_at == now + 0.25
+
+
 def test_a_race_that_is_lost_still_tells_that_the_first_byte_takes_longer(record, ask):
     """A request that brought nothing in a second says that the latency is a second at least."""
     first = ask(record)

@@ -49,6 +49,12 @@ async def test_the_end_is_told_once():
     await trio.lowlevel.checkpoint()
 
 
+def test_with_hooks_it_ends_well_outside_any_run_too():
+    with session.begin() as s:
+        s.subscribe(lambda event: pytest.fail(f"{event} has no time to be told at"))
+    assert s.ended
+
+
 async def test_forks_are_heard_above_and_parents_are_not_heard_below():
     above, below = [], []
     with session.begin() as parent:

@@ -252,6 +252,8 @@ async def test_a_fork_has_the_least_of_its_time_and_what_its_parent_has_left(aut
         with session.fork(limits=Limits(seconds=3)) as short, pytest.raises(LimitReached), short.want("x"):
             await trio.sleep(100)
         assert trio.current_time() == start + 7
+        with session.fork(limits=Limits(seconds=30)) as long:
+            assert long.limits.seconds == 3
         with session.fork(limits=Limits(seconds=30)) as long, pytest.raises(LimitReached), long.want("x"):
             await trio.sleep(100)
         assert trio.current_time() == start + 10
