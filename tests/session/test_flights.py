@@ -552,6 +552,14 @@ async def test_each_caller_gets_an_error_of_its_own(autojump_clock):
     assert len(set(traces)) == 3
 
 
+async def test_what_an_error_came_from_is_told_or_hidden_as_its_raiser_wished(autojump_clock):
+    original, hidden = PeerFailed("it fell over"), KeyError("how it works inside")
+    original.__context__, original.__suppress_context__ = hidden, True  # as "raise ... from None" leaves it
+    for error in await errors_of(original):
+        assert error.__context__ is hidden
+        assert error.__suppress_context__
+
+
 async def test_a_note_on_one_error_is_not_on_the_others(autojump_clock):
     original = PeerFailed("it fell over")
     original.add_note("from the fetch")
