@@ -65,6 +65,9 @@ from collections.abc import Mapping
 class SessionctxError(Exception):
     """The root of the tree: ``except SessionctxError`` catches all that sessionctx raises on purpose."""
 
+    personal: bool = False
+    """Whether it is about the caller alone (its session, its deadline): others who wait for the same thing go on."""
+
 
 # --- content
 
@@ -106,6 +109,8 @@ class HashMismatch(ContentError):
 
 class SessionError(SessionctxError):
     """A session was used against its laws; the message says which and how to do it right."""
+
+    personal = True
 
 
 class NoSession(SessionError):

@@ -23,6 +23,10 @@ MOST_TRIES: Final = 5
 FEW_TRIES: Final = 2
 LEAST_DEAD: Final = 2.0
 """Seconds; a request that is silent for less is not given up."""
+MUCH_LATER: Final = 10.0
+"""Times its predicted duration, after which a silent request is given up."""
+OVERTAKEN: Final = 0.25
+"""A request that crawls is given up if another peer would be done in this part of what it still needs."""
 SOON: Final = 0.05
 """Seconds between two looks at a request that is late, at least."""
 
@@ -69,15 +73,28 @@ class Job:
             return True
         return health is Health.RESTING and record.rest_until > min(now + PATIENCE, self.deadline)
 
+    def in_a_hurry(self, record: Record, now: float) -> bool:
+        """Whether somebody with more time than its caller could wait for this peer's rest to end."""
+        return record.wake(now) is Health.RESTING and self.deadline < record.rest_until <= now + PATIENCE
+
     def on_trial(self) -> bool:
         """Whether it is being asked of unknown peers only."""
-        return all(ask.trial for ask in self.asks)
+        for ask in self.asks:  # noqa: SIM110  # all() takes thrice the time, for every job at every turn
+            if not ask.trial:
+                return False
+        return True
 
     def late_at(self) -> float:
         """Return when the last of its requests counts as late, so that a hedge may double it."""
-        if len(self.asks) == 1:
-            return self.asks[0].late_at
-        return max(ask.late_at for ask in self.asks)
+        return self.asks[0].late_at if len(self.asks) == 1 else max(ask.late_at for ask in self.asks)
+
+    def crawls(self, now: float) -> bool:
+        """Whether all of its requests take many times longer than predicted, even if bytes come."""
+        return all(now - ask.began >= max(LEAST_DEAD, MUCH_LATER * ask.predicted) for ask in self.asks)
+
+    def left(self, now: float) -> float:
+        """Return in how many seconds the first of its requests will be done, at the pace they have."""
+        return min(ask.left(now) for ask in self.asks)
 
     def dead_at(self) -> float:
         """Return when the last of its requests counts as dead if it stays silent: another is sent whatever it costs."""
@@ -85,9 +102,9 @@ class Job:
 
 
 def _dead_at(ask: Ask) -> float:
-    if ask.trial:  # whoever waits shall not pay for exploring
-        return min(ask.late_at, ask.heard + LEAST_DEAD)
-    return ask.heard + max(LEAST_DEAD, 10 * ask.predicted)
+    if ask.trial:
+        return ask.late_at  # whoever waits shall not pay for exploring
+    return ask.heard + max(LEAST_DEAD, MUCH_LATER * ask.predicted)
 
 
 @attrs.frozen
@@ -157,14 +174,19 @@ class _Turn:
                 (self._likely if record.try_at <= now else self._unlikely).append(outlook(record, middle, now))
 
     def double(self, late: list[Job], now: float, *, hedges: bool) -> None:
-        """Send another request for each job whose requests are dead, and for one that is merely late if *hedges*."""
+        """Send another request for each job whose requests are dead or crawl, and for a late one if *hedges*."""
         for job in late:
             dead = job.dead_at() <= now
-            if dead or hedges:
-                best = self._soonest(job, partial(self._may_now, job))
-                if best is not None and self.room >= 1:
-                    self._grant(job, best, hedge=not dead)
-                    hedges = hedges and dead
+            crawls = not dead and job.crawls(now)
+            if not (dead or crawls or hedges):
+                continue
+            best = self._soonest(job, partial(self._may_now, job))
+            if best is None or self.room < 1:
+                continue
+            given_up = dead or (crawls and best.expected(job.size) < OVERTAKEN * job.left(now))
+            if given_up or hedges:
+                self._grant(job, best, hedge=not given_up)
+                hedges = hedges and given_up
 
     def try_out(self, unknown: Record | None, job: Job) -> bool:
         """Try the *unknown* peer with *job*, if that takes nobody's place; return whether it is done."""

@@ -70,7 +70,7 @@ class Fetcher:
             if self._freed:
                 _pump_tree(self.session)
         if job.data is None:
-            raise job.error or verdict(job, str(cid), self._transports)
+            raise job.error or verdict(job, str(cid), self._transports, trio.current_time())
         self._size += 0.1 * (len(job.data) - self._size)
         return job.data
 
@@ -132,7 +132,7 @@ class Fetcher:
         record = grant.record
         self._hedges.spend() if grant.hedge else self._hedges.earn()
         late_at = now + late_after(grant.predicted, record.usual)
-        ask = Ask.send(record, job.name, job.size, now, predicted=grant.predicted, late_at=late_at)
+        ask = Ask(record, job.name, job.size, now, predicted=grant.predicted, late_at=late_at)
         job.asks.append(ask)
         job.granted.append(ask)
         if self.session.hooks:

@@ -19,7 +19,7 @@ from sessionctx.fetch.plan import Job
 from sessionctx.peers import Health, Record
 
 
-def verdict(job: Job, name: str, records: Collection[Record]) -> NotFound | FetchFailed:
+def verdict(job: Job, name: str, records: Collection[Record], now: float) -> NotFound | FetchFailed:
     """Return the error for *job*, called *name*, which none of the peers in *records* has served."""
     if not records:
         return NoPeers(
@@ -32,7 +32,9 @@ def verdict(job: Job, name: str, records: Collection[Record]) -> NotFound | Fetc
     listed = "".join(f"\n  {peer}: {reason}" for peer, reason in reasons.items())
     if all(isinstance(reason, NotHere | Denied) for reason in reasons.values()):
         return BlockNotFound(f"no peer has {name}:{listed}", reasons=reasons)
-    return FetchFailed(f"no peer could serve {name}:{listed}", reasons=reasons)
+    error = FetchFailed(f"no peer could serve {name}:{listed}", reasons=reasons)
+    error.personal = any(job.in_a_hurry(record, now) for record in records)
+    return error
 
 
 def _standing(record: Record, name: Hashable) -> PeerError:

@@ -59,70 +59,87 @@ class Ledger:
                 _fold(record, record.above)
 
 
-@attrs.define(eq=False)
 class Ask:
-    """One request on its way to one peer. Exactly one of its five endings is called."""
+    """One request on its way to one peer, counted from its making. Exactly one of its five endings is called.
 
-    record: Record
-    name: Hashable
-    size: int
-    """How many bytes are expected."""
-    began: float
-    predicted: float
-    """Seconds that it was expected to take."""
-    late_at: float = float("inf")
-    """When it will be later than is usual."""
-    received: int = 0
-    heard: float = attrs.field(init=False)
-    """When the last bytes came, or else when it was sent."""
-    trial: bool = attrs.field(init=False)
-    """Whether it was sent to see what an unknown peer can do."""
-    _first: float | None = attrs.field(default=None, init=False)
-    _before: int = attrs.field(default=0, init=False)
-    """What the peer had sent, on all its requests, when the first bytes of this answer had come."""
-    _so_far: int = attrs.field(default=0, init=False)
-    """The same, when the last had come."""
+    (A plain class: one is made for every request, and attrs would take as long again.)
+    """
 
-    def __attrs_post_init__(self) -> None:
-        self.heard = self.began
-        self.trial = self.record.health is Health.FRESH
+    __slots__ = (
+        "_begun",
+        "began",
+        "heard",
+        "late_at",
+        "name",
+        "predicted",
+        "received",
+        "record",
+        "size",
+        "trial",
+    )
 
-    @classmethod
-    def send(
-        cls, record: Record, name: Hashable, size: int, now: float, *, predicted: float, late_at: float = float("inf")
-    ) -> Ask:
-        """Note that *name* is asked of the record's peer."""
+    def __init__(
+        self,
+        record: Record,
+        name: Hashable,
+        size: int,
+        now: float,
+        *,
+        predicted: float,
+        late_at: float = float("inf"),
+    ) -> None:
+        self.record = record
+        self.name = name
+        self.size = size
+        """How many bytes are expected."""
+        self.began = now
+        self.predicted = predicted
+        """Seconds that it was expected to take."""
+        self.late_at = late_at
+        """When it will be later than is usual."""
+        self.received = 0
+        self.heard = now
+        """When the last bytes came, or else when it was sent."""
+        self.trial = record.health is Health.FRESH
+        """Whether it was sent to see what an unknown peer can do."""
+        self._begun = False  # to come
         if not record.top.in_flight:
             record.top.spoke = now
         for each in record.lineage:
             each.asked += 1
             each.in_flight += 1
             each.in_flight_bytes += size
-        return cls(record, name, size, now, predicted, late_at)
 
     def arrived(self, count: int, now: float) -> None:
         """Note *count* fresh bytes."""
+        record = self.record
         self.received += count
         self.heard = now
-        for each in self.record.lineage:
+        for each in record.lineage:
             each.bytes += count
-        top = self.record.top
-        top.spoke = now
-        self._so_far = top.bytes
-        if self._first is None:
-            self._first = now
-            self._before = top.bytes
+        rate = record.top.flow(count, now, first=not self._begun)
+        if rate is not None:
+            record.heard(rate=rate)
+        if not self._begun:
+            self._begun = True
+            record.heard(latency=now - self.began)
 
     def found(self, now: float) -> None:
         """It brought the right bytes."""
-        self._end()
         record = self.record
         for each in record.lineage:
+            each.in_flight -= 1
+            each.in_flight_bytes -= self.size
             each.found += 1
-        record.top.spoke = now
-        first = now if self._first is None else self._first
-        record.heard(latency=first - self.began, rate=self._rate())
-        record.took(now - self.began, max(self.predicted, SHORTEST))
+        top = record.top
+        top.spoke = now
+        if self._begun:
+            top.receiving -= 1
+            if record.rate is None:
+                record.heard(rate=top.told(SHORTEST))
+        else:
+            record.heard(latency=now - self.began)
+        record.took(now - self.began, max(SHORTEST, self.predicted))
         record.had(it=True)
         record.answered(now)
 
@@ -134,7 +151,8 @@ class Ask:
             each.missing += 1
         record.top.spoke = now
         record.forget_me_not(self.name)
-        record.heard(latency=now - self.began)
+        if not self._begun:
+            record.heard(latency=now - self.began)
         record.had(it=False)
         record.answered(now)
 
@@ -152,6 +170,11 @@ class Ask:
             each.lied += 1
         self.record.ban(reason)
 
+    def left(self, now: float) -> float:
+        """Return for how many seconds it will go on at the pace it had; as long again, if nothing has come yet."""
+        passed = now - self.began
+        return passed * max(self.size - self.received, 0) / self.received if self.received else passed
+
     def dropped(self, now: float) -> float:
         """It was not needed any more: no blame for that, but a peer that had fallen silent rests.
 
@@ -164,7 +187,7 @@ class Ask:
         if self.trial and record.health is Health.FRESH:
             record.lost(now)
         silent = now - self.heard
-        if self._first is None and silent > (self.predicted if record.latency is None else record.latency):
+        if not self._begun and silent > (self.predicted if record.latency is None else record.latency):
             record.heard(latency=silent)  # at least
         if silent < max(LEAST_SILENCE, MUCH_LATER * self.predicted):
             return 0.0
@@ -174,12 +197,7 @@ class Ask:
         for each in self.record.lineage:
             each.in_flight -= 1
             each.in_flight_bytes -= self.size
-
-    def _rate(self) -> float | None:
-        """Bytes per second that the peer sent, on all its requests, while the rest of this answer came."""
-        if self._first is None or self.heard - self._first < SHORTEST or self._so_far == self._before:
-            return None
-        return (self._so_far - self._before) / (self.heard - self._first)
+        self.record.top.receiving -= self._begun
 
 
 def _inherit(record: Record, above: Record) -> None:
@@ -194,7 +212,6 @@ def _inherit(record: Record, above: Record) -> None:
     record.success = above.success
     record.hits = above.hits
     record.window = above.window
-    record.lateness.extend(above.lateness)
     record.usual = above.usual
 
 

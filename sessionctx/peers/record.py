@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
@@ -15,6 +15,10 @@ MOST_ABSENT: Final = 65_536
 """How many names a peer is remembered not to have; the oldest are forgotten first."""
 GAIN: Final = 0.25
 """How much one observation moves an estimate."""
+SLOW_GAIN: Final = 0.05
+"""The same for what is rare, so that it is remembered over some twenty answers."""
+ENOUGH: Final = 0.1
+"""Seconds in which bytes flow, until they tell a rate."""
 USUALLY: Final = 1.5
 """How many times its predicted duration an answer may take before anything is known."""
 
@@ -77,32 +81,34 @@ class Record:
     latency: float | None = None
     """Seconds to the first byte: follows a rise at once and a fall slowly (peak EWMA)."""
     rate: float | None = None
-    """Bytes per second of all its answers together, while they come."""
+    """Bytes per second of all its answers together, while they come: the mean of the seconds that a byte takes, so that
+    it follows a fall sooner than a rise."""
     success: float = 1.0
     """Share of its requests that brought something, the last ones weighing most."""
     hits: float = 1.0
     """Share of its answers that were no plain no, the last ones weighing most: its chance to have what it is asked."""
     window: float = 2.0
     """How many requests at a time it has earned."""
-    lateness: deque[float] = attrs.field(factory=lambda: deque[float](maxlen=20))
-    """Of its last answers: seconds taken by seconds predicted."""
     usual: float = USUALLY
-    """What the slowest twentieth of them took."""
+    """How many times the predicted seconds its slow answers take: follows a rise at once and a fall very slowly."""
+    receiving: int = 0
+    """How many answers have begun to come."""
+    flowed: float = 0.0
+    """Seconds in which bytes flowed, and how many, since the rate was told last."""
+    flowed_bytes: int = 0
     spoke: float = 0.0
     """When it was last heard from, or first asked after a time in which it had nothing to do."""
     absent: OrderedDict[Hashable, None] = attrs.field(factory=OrderedDict[Hashable, None])
     lineage: tuple[Record, ...] = attrs.field(init=False)
     """This record and those above it."""
+    top: Record = attrs.field(init=False)
+    """The record of the same peer at the top of the tree, which counts everything that is asked of it."""
 
     def __attrs_post_init__(self) -> None:
         self.lineage = (self,) if self.above is None else (self, *self.above.lineage)
+        self.top = self.lineage[-1]
 
     # --- reading
-
-    @property
-    def top(self) -> Record:
-        """The record of the same peer at the top of the tree, which counts everything that is asked of it."""
-        return self.lineage[-1]
 
     def lacks(self, name: Hashable) -> bool:
         """Whether the peer has said that it does not have *name*."""
@@ -153,23 +159,43 @@ class Record:
     # --- what happened
 
     def heard(self, *, latency: float | None = None, rate: float | None = None) -> None:
-        """Learn from one answer how soon and how fast it came."""
+        """Learn how soon an answer began to come, or how fast answers come."""
         if latency is not None:
             if self.latency is None or latency > self.latency:
                 self.latency = latency
             else:
                 self.latency += GAIN * (latency - self.latency)
         if rate is not None:
-            self.rate = rate if self.rate is None else self.rate + GAIN * (rate - self.rate)
+            self.rate = rate if self.rate is None else 1.0 / ((1.0 - GAIN) / self.rate + GAIN / rate)
+
+    def flow(self, count: int, now: float, *, first: bool) -> float | None:
+        """Note bytes from it, on whichever answer; returns its rate each time that enough have flowed to tell it."""
+        if self.receiving:  # the first bytes after a pause tell when they came, not how fast
+            self.flowed += now - self.spoke
+            self.flowed_bytes += count
+        self.receiving += first
+        self.spoke = now
+        return self.told(ENOUGH) if self.flowed >= ENOUGH else None
+
+    def told(self, seconds: float) -> float | None:
+        """Return the rate of what has flowed since this was told last, if that took so many *seconds* at least."""
+        if self.flowed < seconds or not self.flowed_bytes:
+            return None
+        rate = self.flowed_bytes / self.flowed
+        self.flowed, self.flowed_bytes = 0.0, 0
+        return rate
 
     def took(self, seconds: float, predicted: float) -> None:
         """Learn from one answer how much later than predicted it may be."""
-        self.lateness.append(seconds / predicted)
-        self.usual = max(sorted(self.lateness)[int(len(self.lateness) * 0.95)], USUALLY)
+        ratio = seconds / predicted
+        if ratio > self.usual:
+            self.usual = ratio
+        elif self.usual > USUALLY:
+            self.usual = max(self.usual + SLOW_GAIN * (ratio - self.usual), USUALLY)
 
     def had(self, *, it: bool) -> None:
         """It had what it was asked for, or said that it has not."""
-        self.hits += GAIN * ((1.0 if it else 0.0) - self.hits)
+        self.hits += GAIN * (it - self.hits)
 
     def answered(self, now: float) -> None:
         """It answered, with the content or with a plain no: it is there, and the window on it may open.
@@ -177,11 +203,13 @@ class Record:
         If it rests, that was an answer to an older request, and the rest goes on.
         """
         was = self.wake(now)
-        self.health = after(self.health, "answered")
+        if was is not Health.GOOD:  # the usual case, spared a look into the table
+            self.health = after(self.health, "answered")
         self.success += GAIN * (1.0 - self.success)
         if was is not Health.RESTING:
             self.failures = self.trials = 0
-            self.window = min(self.window + 1.0, float(self.peer.most))
+            if self.window < self.peer.most:
+                self.window = min(self.window + 1.0, float(self.peer.most))
 
     def fell(self, reason: str, now: float, *, asked_for: float | None = None) -> float:
         """It failed: it rests, and its window closes by half. Returns for how many seconds, 0 if it does so already.

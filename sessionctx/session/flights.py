@@ -15,7 +15,6 @@ import attrs
 import outcome
 import trio
 
-from sessionctx.errors import SessionError
 from sessionctx.session import events
 from sessionctx.session.slots import Slot
 from sessionctx.session.state import Session
@@ -85,10 +84,10 @@ class Flights:
         flight.nurseries = tuple(flight.leader.child_nurseries)
         try:
             value = await fetch()
-        except SessionError:
-            self._pass_on(name, flight)
-            raise
         except Exception as error:
+            if getattr(error, "personal", False):
+                self._pass_on(name, flight)
+                raise
             for task in [task for task, theirs in flight.sleepers.items() if theirs is s]:
                 del flight.sleepers[task]
                 trio.lowlevel.reschedule(task, outcome.Error(twin(error)))

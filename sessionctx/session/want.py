@@ -31,6 +31,7 @@ class Want:
         self.name = name
         self._scope = trio.CancelScope()
 
+    @trio.lowlevel.enable_ki_protection  # an interrupt in here would leave a want open for ever
     def __enter__(self) -> Self:
         self.session.want_begins(self)
         try:
@@ -43,6 +44,7 @@ class Want:
             raise
         return self
 
+    @trio.lowlevel.enable_ki_protection
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:

@@ -60,7 +60,7 @@ def flying():
     """``flying(job, record)``: note that *job* has asked *record*'s peer."""
 
     def flying(job, record, began=0.0, *, predicted=1.0, late_at=2.0):
-        ask = Ask.send(record, job.name, job.size, began, predicted=predicted, late_at=late_at)
+        ask = Ask(record, job.name, job.size, began, predicted=predicted, late_at=late_at)
         job.asks.append(ask)
         return ask
 

@@ -399,7 +399,6 @@ async def test_callers_who_want_the_same_share_one_fetch(block, peer, autojump_c
         assert (account.wants, account.found, account.joined, account.requests) == (10, 10, 9, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="session.share hands a leader's error to sleepers who have more time (law 14)")
 async def test_one_callers_patience_is_not_anothers(block, peer, autojump_clock):
     """The peer rests for longer than the first caller waits; the second one, who has time, gets the block."""
     got = []

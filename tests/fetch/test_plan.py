@@ -198,9 +198,30 @@ def test_a_silent_request_is_dead_in_the_end_and_replaced_whatever_it_costs(late
 
 def test_bytes_keep_a_request_alive(late):
     job, pool = late
-    job.asks[0].arrived(1, NOW + 5)
+    job.asks[0].arrived(900, NOW + 5)
     assert turn([job], pool, now=NOW + 10, hedges=False) == []
+    assert turn([job], pool, now=NOW + 14.9, hedges=False) == []
     assert turn([job], pool, now=NOW + 15, hedges=False) == [(0, 1, False)]
+
+
+def test_but_not_one_that_crawls_while_another_peer_would_be_done_in_no_time(late):
+    """Of 1000 bytes, 10 have come in 10 seconds; the other peer needs 2."""
+    job, pool = late
+    for n in range(10):
+        job.asks[0].arrived(1, NOW + n)
+    assert turn([job], pool, now=NOW + 9.9, hedges=False) == []
+    assert turn([job], pool, now=NOW + 10, hedges=False) == [(0, 1, False)]
+
+
+def test_nothing_is_asked_twice_because_everything_has_become_slow(good, flying):
+    """If all peers crawl, the fault is nearer home, and asking twice would make it worse."""
+    pool, jobs = [good(0, rate=1e6), good(1, rate=1e6)], jobs_of(2)
+    for job, record in zip(jobs, pool, strict=True):
+        flying(job, record, began=NOW, predicted=0.1, late_at=NOW + 0.2)
+    for n in range(1, 60):
+        for job in jobs:
+            job.asks[0].arrived(10, NOW + n)
+        assert turn(jobs, pool, now=NOW + n, hedges=False) == []
 
 
 def test_a_short_request_is_not_dead_before_two_seconds(good, flying):

@@ -35,6 +35,6 @@ def ask():
     """``ask(record, now)``: a request on its way."""
 
     def ask(record, now=0.0, *, name="name", size=1000, predicted=1.0):
-        return Ask.send(record, name, size, now, predicted=predicted)
+        return Ask(record, name, size, now, predicted=predicted)
 
     return ask

@@ -109,7 +109,18 @@ def test_what_the_parent_knew_is_known(peer, ask):
     for record in (quick, busy, liar, unknown):
         mine = child.add(record.peer)
         assert mine is not record
-        for what in ("health", "reason", "rest_until", "failures", "latency", "rate", "success", "hits", "window", "usual"):
+        for what in (
+            "health",
+            "reason",
+            "rest_until",
+            "failures",
+            "latency",
+            "rate",
+            "success",
+            "hits",
+            "window",
+            "usual",
+        ):
             assert getattr(mine, what) == getattr(record, what)
         assert mine.room(1.0) == record.room(1.0)
         assert mine.statistics().asked == 0  # what the parent asked is not the child's account

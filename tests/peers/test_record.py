@@ -247,7 +247,41 @@ def test_a_race_that_is_lost_still_tells_that_the_first_byte_takes_longer(record
     sending = ask(record, 2.0, predicted=10.0)
     sending.arrived(1, 2.5)
     sending.dropped(9.0)
-    assert record.latency <= 1.0
+    assert record.latency < 1.0
+
+
+def test_how_fast_it_sends_is_learnt_while_it_sends(record, ask):
+    """A peer whose answers never come to an end, because others are faster, is known to be slow all the same."""
+    for n in range(4):
+        each = ask(record, n * 10.0)
+        for tick in range(5):
+            each.arrived(10, n * 10.0 + tick)
+        each.dropped(n * 10.0 + 5)
+    assert record.rate == pytest.approx(10)
+
+
+def test_a_rate_follows_a_fall_sooner_than_a_rise(record, ask):
+    each = ask(record)
+    now, rates = 0.0, []
+    for rate in [1000.0] * 4 + [10.0] * 3 + [1000.0] * 3:
+        each.arrived(0, now)
+        now += 1.0
+        each.arrived(int(rate), now)
+        rates.append(record.rate)
+    assert rates[3] == pytest.approx(1000)
+    assert rates[4] < 50
+    assert rates[6] < 20
+    assert rates[9] < 50
+
+
+def test_pauses_between_answers_take_nothing_from_the_rate(record, ask):
+    for n in range(4):
+        each = ask(record, n * 100.0)
+        each.arrived(500, n * 100.0 + 50)
+        each.arrived(500, n * 100.0 + 50.5)
+        each.found(n * 100.0 + 50.5)
+    assert record.rate == pytest.approx(1000)
+    assert record.receiving == 0
 
 
 def test_a_peer_that_had_fallen_silent_rests_when_its_request_is_dropped(record, ask):
@@ -342,5 +376,5 @@ def check_sane(record, now, flying, *, banned, rests_until):
         assert estimate is None or (math.isfinite(estimate) and estimate >= 0)
     assert record.rate is None or record.rate > 0
     assert 0 <= record.success <= 1
-    assert len(record.lateness) <= 20
-    assert all(math.isfinite(ratio) and ratio >= 0 for ratio in record.lateness)
+    assert math.isfinite(record.usual)
+    assert record.usual >= 1.5

@@ -73,7 +73,7 @@ def test_a_peer_that_owes_an_answer_and_is_silent_is_expected_ever_later(known, 
     each = ask(record, 100.0, size=0)
     assert [expected(record, 0, now=now) for now in (100.0, 100.5, 101.0, 120.0)] == [idle, idle, 1.0, 20.0]
     each.arrived(1, 120.0)
-    assert expected(record, 0, now=120.0) == idle
+    assert record.silent(120.0) == 0
     each.missing(140.0)
     assert expected(record, 0, now=150.0) == expected(record, 0, now=900.0)  # it owes nothing
 
