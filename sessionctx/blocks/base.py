@@ -25,10 +25,10 @@ class Blockstore(Protocol):
     whatever its version or codec, and come back under the CID that was asked for. A CID that holds its own data
     (hash function *identity*) is answered from itself, always, and never takes room in a store.
 
-    Bytes are verified where they enter: a `Block` cannot be made from bytes that do not match its name. What comes
-    out is not hashed again. Every method is a checkpoint, and raises :exc:`~sessionctx.errors.NotInTrio` outside trio
-    and a :exc:`~sessionctx.errors.StoreError` when the place itself fails. `sessionctx.testing.blockstore` is the
-    suite that says the rest.
+    Bytes are verified where they enter: a `Block` cannot be made from bytes that do not match its name. A store that
+    cannot be sure that they stay so hashes them again on the way out. Every method is a checkpoint, and raises
+    :exc:`~sessionctx.errors.NotInTrio` outside trio and a :exc:`~sessionctx.errors.StoreError` when the place itself
+    fails. `sessionctx.testing.blockstore` is the suite that says the rest.
     """
 
     async def get(self, cid: CID) -> Block:

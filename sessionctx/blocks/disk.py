@@ -18,7 +18,7 @@ from sessionctx.blocks.base import StoreStatistics, batches, inline_block, not_f
 from sessionctx.blocks.scan import Audit, CIDs
 from sessionctx.blocks.writer import Ticket, Writer
 from sessionctx.content import CID, Block
-from sessionctx.errors import StoreClosed, StoreCorrupt, StoreError
+from sessionctx.errors import HashMismatch, StoreClosed, StoreCorrupt, StoreError
 from sessionctx.session import require_trio
 
 _GET: Final = "SELECT data FROM blocks WHERE multihash = ?"
@@ -42,8 +42,8 @@ class DiskBlockstore:
 
     **Many processes** may have one store open, on a local disk (not on a network share).
 
-    **Reading** is done at once in the trio thread, which is quicker than handing it to another. Bytes are not hashed
-    again: `verify` does that for the whole store.
+    **Reading** is done at once in the trio thread, which is quicker than handing it to another. Each block that comes
+    out is hashed again: a disk may lie, too. `verify` does that for the whole store.
 
     Errors: :exc:`~sessionctx.errors.StoreFull` when the disk is full (the store remains usable),
     :exc:`~sessionctx.errors.StoreCorrupt`, :exc:`~sessionctx.errors.StoreClosed`, and
@@ -77,7 +77,10 @@ class DiskBlockstore:
         return _Opening(Path(path))
 
     async def get(self, cid: CID) -> Block:
-        """Return the block, not hashed again; :exc:`~sessionctx.errors.BlockNotFound`."""
+        """Return the block, verified; :exc:`~sessionctx.errors.BlockNotFound`.
+
+        :exc:`~sessionctx.errors.StoreCorrupt` if the disk has damaged it, or somebody has changed it.
+        """
         if (inline := inline_block(cid)) is not None:
             await turn("DiskBlockstore.get")
             return inline
@@ -89,7 +92,12 @@ class DiskBlockstore:
             raise StoreCorrupt(
                 f"{self.path} is damaged: it holds no bytes for {cid}. Delete that block, fetch it again"
             )
-        return Block.vouched(cid, data)
+        try:
+            return Block(cid, data)
+        except HashMismatch as error:
+            raise StoreCorrupt(
+                f"{self.path} is damaged: what it holds for {cid} does not match. Delete that block, fetch it again"
+            ) from error
 
     async def has(self, cid: CID) -> bool:
         """Return whether the block is kept."""

@@ -38,16 +38,23 @@ class NetworkBlocks:
         session.require_trio("NetworkBlocks.get")
         with suppress(BlockNotFound, FetchFailed):  # the latter where the local one is of this kind, too
             return await self.local.get(cid)
+        loaded: list[Block] = []
         with session.begin(peers=self.peers) as s:
-            data = await session.share(s, cid, partial(self._load, s, cid), key=cid.multihash)
-        return Block.vouched(cid, data)
+            data = await session.share(s, cid, partial(self._load, s, cid, loaded), key=cid.multihash)
+        block = Block.vouched(cid, data)
+        if not loaded and not await self.local.has(cid):
+            await self.local.put(block)  # a caller of another store has fetched it, and kept it there
+        return block
 
-    async def _load(self, s: Session, cid: CID) -> bytes:
+    async def _load(self, s: Session, cid: CID, loaded: list[Block]) -> bytes:
+        block: Block | None = None
         with suppress(BlockNotFound, FetchFailed):
-            return (await self.local.get(cid)).data  # it may have come while this caller waited for the lead
-        data = await fetch(s, cid)
-        await self.local.put(Block.vouched(cid, data))
-        return data
+            block = await self.local.get(cid)  # it may have come while this caller waited for the lead
+        if block is None:
+            block = Block.vouched(cid, await fetch(s, cid))
+            await self.local.put(block)
+        loaded.append(block)
+        return block.data
 
     async def has(self, cid: CID) -> bool:
         """Whether the local store has it."""

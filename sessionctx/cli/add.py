@@ -16,7 +16,7 @@ from sessionctx.errors import AddError
 
 
 @click.command("add")
-@click.argument("path", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("path", nargs=-1, required=True, type=click.Path())
 @click.option("--hidden", is_flag=True, help="Files whose names begin with a dot, too.")
 @click.option(
     "--profile",
@@ -26,16 +26,19 @@ from sessionctx.errors import AddError
     help="How files are cut and named (IPIP-499); it decides the CID.",
 )
 @common
-def command(path: tuple[Path, ...], *, hidden: bool, profile: str) -> int:
+def command(path: tuple[str, ...], *, hidden: bool, profile: str) -> int:
     """Put files and folders into the store, and print the CID of each.
 
-    Nothing is sent anywhere; serve the store to share it.
+    Nothing is sent anywhere; serve the store to share it. In folders, what has a name that begins with a dot is left
+    out, unless --hidden says otherwise.
     """
+    if "" in path:
+        raise click.UsageError("PATH is empty; for the current folder, write .")
     chosen = settings()
-    return perform("add", chosen, lambda: _add(chosen, path, profile, hidden=hidden))
+    return perform("add", chosen, lambda: _add(chosen, [Path(each) for each in path], profile, hidden=hidden))
 
 
-async def _add(chosen: Settings, paths: tuple[Path, ...], profile: str, *, hidden: bool) -> Result:
+async def _add(chosen: Settings, paths: list[Path], profile: str, *, hidden: bool) -> Result:
     output, size = chosen.output, 0
     failed: list[Exit] = []
     async with Node.open(chosen.store_path()) as node:

@@ -62,7 +62,7 @@ def _compare_one(here: Path, there: Path, result: Comparison) -> Iterator[tuple[
 
 def _compare_folders(here: Path, there: Path, result: Comparison) -> Iterator[tuple[Path, Path]]:
     result.folders += 1
-    expected = {path.name for path in here.iterdir() if not path.name.startswith(".")}
+    expected = {path.name for path in here.iterdir()}
     found = {path.name for path in there.iterdir()}
     result.differences += [f"{str(there / name)!r} is missing" for name in sorted(expected - found)[:_MOST]]
     result.differences += [f"{str(there / name)!r} is too much" for name in sorted(found - expected)[:_MOST]]

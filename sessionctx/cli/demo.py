@@ -71,7 +71,7 @@ async def _demo(chosen: Settings, path: Path | None, *, keep: bool) -> Result:
 
 
 def _source(path: Path | None, place: Path) -> Path:
-    """*path*; by default a copy of this project's checkout or installed package, without what Python writes into it."""
+    """*path*; by default a copy of this project's checkout or installed package, without hidden files and caches."""
     if path is not None:
         if place.resolve().is_relative_to(path.resolve()):
             raise click.UsageError(f"{place.parent} is in PATH and used for temporary files; set TMPDIR to another")
@@ -88,7 +88,7 @@ async def _run(chosen: Settings, source: Path, place: Path) -> Result:
         output.note(f"Sharing {printable(str(source))} from four gateways: {', '.join(gateways.KINDS)}.")
         async with Node.open(shared) as node:
             with Bar(output, "adding") as bar:
-                added = await node.files.add(source, progress=bar.show)
+                added = await node.files.add(source, hidden=True, progress=bar.show)
         started = await _start_all(shared, processes)
         for gateway in started:
             await output.data("gateway", f"{gateway.kind}\t{gateway.url}", kind=gateway.kind, url=gateway.url)

@@ -61,6 +61,7 @@ class _Reader:
         here: _Container = top  # the list or map being filled
         left = 1  # entries that it still lacks
         outer: list[tuple[_Container, int, bytes]] = []
+        owed = 0  # entries that those around it still lack
         last = b""  # in a map: the key before this one
         while True:
             entry: str | None = None
@@ -76,11 +77,15 @@ class _Reader:
                 if len(outer) >= MAX_DEPTH:
                     raise DecodeError(f"dag-cbor: lists and maps are nested deeper than {MAX_DEPTH}")
                 outer.append((here, left, last))
+                owed += left
+                if owed + size * (2 if isinstance(value, dict) else 1) > len(self.data) - self.at:
+                    raise DecodeError(f"dag-cbor: more entries are claimed before byte {self.at} than there are bytes")
                 here, left, last = value, size, b""
             while not left:
                 if not outer:
                     return top[0]
                 here, left, last = outer.pop()
+                owed -= left
 
     def _head(self) -> tuple[Value, int]:
         """Return the next item, and how many entries are to come if it is a list or map."""
@@ -92,8 +97,6 @@ class _Reader:
         count = self._argument(first & 31)
         if major not in {_LIST, _MAP}:
             return self._scalar(major, count, start), 0
-        if count * (2 if major == _MAP else 1) > len(self.data) - self.at:
-            raise DecodeError(f"dag-cbor: {count} entries at byte {start} are more than there are bytes")
         return ([] if major == _LIST else {}), count
 
     def _scalar(self, major: int, count: int, start: int) -> Value:

@@ -12,7 +12,7 @@ from typing import Final, cast
 import attrs
 import trio
 
-from sessionctx.content import CID, Verifier, verify
+from sessionctx.content import CID, Verifier
 from sessionctx.errors import (
     BadAnswer,
     BlockTooLarge,
@@ -25,6 +25,7 @@ from sessionctx.errors import (
     PeerError,
     PeerFailed,
 )
+from sessionctx.fetch.check import check
 from sessionctx.fetch.hedge import HedgeBudget, late_after
 from sessionctx.fetch.plan import Grant, assign, look_again
 from sessionctx.fetch.verdict import verdict
@@ -33,8 +34,6 @@ from sessionctx.peers import LEDGER, Ask, Ledger, Peer, Record
 from sessionctx.session import HasUrl, Session, Slot, events
 from sessionctx.transports import Transport, open_transport
 
-HASH_INLINE: Final = 512 * 1024
-"""Bytes; hashing more than that is worth the hop to a worker thread (50 microseconds)."""
 USUAL_SIZE: Final = 256 * 1024
 """Bytes; what a block is expected to have before the first one has come."""
 
@@ -48,7 +47,7 @@ class Fetcher:
     _jobs: dict[Waiting, None] = attrs.field(factory=dict[Waiting, None], init=False)
     """What is still to be got, in order of need."""
     _transports: dict[Record, Transport] = attrs.field(factory=dict[Record, Transport], init=False)
-    _known: set[str] = attrs.field(factory=set[str], init=False)
+    _known: set[str] = attrs.field(factory=set[str], init=False, repr=False)
     _hedges: HedgeBudget = attrs.field(factory=HedgeBudget, init=False)
     _size: float = attrs.field(default=USUAL_SIZE, init=False)
     _freed: bool = attrs.field(default=False, init=False)
@@ -109,14 +108,15 @@ class Fetcher:
             self._known.add(key)
         return True
 
-    def pump(self) -> None:
-        """Hand out work: let the plan decide, count what it decided, and wake those who got something."""
+    def pump(self) -> bool:
+        """Hand out work: let the plan decide, count it, and wake those who got something. Returns if any did."""
         self._freed = False
         if not self._jobs or self.session.ended is not None:
-            return
+            return False
         now = trio.current_time()
         room = self.session.account.room()
-        for grant in assign(self._jobs, self._transports, room=room, now=now, hedges=self._hedges.allows()):
+        grants = assign(self._jobs, self._transports, room=room, now=now, hedges=self._hedges.allows())
+        for grant in grants:
             job = grant.job
             assert isinstance(job, Waiting)
             try:
@@ -127,6 +127,7 @@ class Fetcher:
                     self._fail(job, spent)
                 continue
             self._send(job, grant, now)
+        return bool(grants)
 
     def _send(self, job: Waiting, grant: Grant, now: float) -> None:
         record = grant.record
@@ -151,10 +152,7 @@ class Fetcher:
         """Ask one peer, verify what it sends, and note how it went."""
         try:
             data = await self._transports[ask.record].block(job.cid, progress=partial(self._arrived, ask))
-            if len(data) < HASH_INLINE:
-                verify(job.cid, data)
-            else:
-                await trio.to_thread.run_sync(verify, job.cid, data)
+            await check(job.cid, data)
         except HashMismatch as error:
             self._lied(job, ask, error)
         except (NotHere, Denied) as error:
@@ -163,6 +161,8 @@ class Fetcher:
             self._failed(job, ask, BadAnswer(str(error), peer=ask.record.peer.public))
         except PeerError as error:
             self._failed(job, ask, error)
+        except OSError as error:  # a transport of somebody's own, which leaves it at that
+            self._failed(job, ask, PeerFailed(str(error) or repr(error), peer=ask.record.peer.public))
         except Exception as error:  # noqa: BLE001  # a fault in a transport: raised where the want is
             self._failed(job, ask, PeerFailed(f"its transport raised {error!r}", peer=ask.record.peer.public))
             self._fail(job, error)
@@ -271,8 +271,10 @@ FETCHER: Slot[Fetcher] = Slot("fetch", make=_make, end=Fetcher.end)
 
 def _pump_tree(s: Session) -> None:
     """Hand out work in every session of the tree: they share the peers' windows and the limits."""
-    for fetcher in tuple(_TREE.of(s.root)):
-        fetcher.pump()
+    tree = _TREE.of(s.root)
+    for fetcher in tuple(tree):
+        if fetcher.pump():
+            tree[fetcher] = tree.pop(fetcher)  # who got something comes last the next time
 
 
 async def fetch(s: Session, cid: CID) -> bytes:

@@ -26,11 +26,12 @@ def verdict(job: Job, name: str, records: Collection[Record], now: float) -> Not
             f"{name} is not in the store, and there is nobody to ask: "
             f"give session.begin(peers=[...]) or Node.open(peers=[...]) an address"
         )
-    reasons: dict[str, Exception] = {
-        record.peer.public: job.errors.get(record) or _standing(record, job.name) for record in records
-    }
-    listed = "".join(f"\n  {peer}: {reason}" for peer, reason in reasons.items())
-    if all(isinstance(reason, NotHere | Denied) for reason in reasons.values()):
+    said = [(record.peer.public, job.errors.get(record) or _standing(record, job.name)) for record in records]
+    listed = "".join(f"\n  {peer}: {reason}" for peer, reason in said)
+    reasons: dict[str, Exception] = {}
+    for peer, reason in said:  # two may differ in what is not public
+        reasons[peer if peer not in reasons else f"{peer} ({len(reasons) + 1})"] = reason
+    if all(isinstance(reason, NotHere | Denied) for _, reason in said):
         return BlockNotFound(f"no peer has {name}:{listed}", reasons=reasons)
     error = FetchFailed(f"no peer could serve {name}:{listed}", reasons=reasons)
     error.personal = any(job.in_a_hurry(record, now) for record in records)

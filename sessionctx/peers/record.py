@@ -130,8 +130,9 @@ class Record:
         health = self.wake(now)
         if health is Health.RESTING or health is Health.BANNED:
             return 0
-        wide = 1 if health is Health.FRESH else min(int(self.window), self.peer.most)
-        return max(wide - self.top.in_flight, 0)
+        if health is Health.FRESH:  # to a fork as to its parent: each may find out for itself
+            return int(not self.in_flight and self.top.in_flight < self.peer.most)
+        return max(min(int(self.window), self.peer.most) - self.top.in_flight, 0)
 
     def silent(self, now: float) -> float:
         """For how many seconds nothing came from it, although something was asked."""

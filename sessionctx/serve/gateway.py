@@ -8,6 +8,7 @@ from __future__ import annotations
 import attrs
 import trio
 
+from sessionctx import session
 from sessionctx.blocks import Blockstore
 from sessionctx.dag import car_stream, resolve
 from sessionctx.errors import (
@@ -101,6 +102,7 @@ class _Exchange:
                 logger.warning("%s: %s", self._scope["path"], error)
             await self._refuse(told)
 
+    @session.operation  # one request, one session: what is learnt on the path serves for what follows
     async def _answer(self, request: Request) -> None:
         if answer.unmodified(request) and await self._blocks.has(request.cid):
             await self._start(304, answer.unchanging(request))

@@ -127,8 +127,9 @@ class Spent(Event):
 
 @attrs.frozen
 class Ended(Event):
-    """The session ended; nothing follows from it."""
+    """The session called *session* ended: nothing new follows from it, only how what was in flight comes to its end."""
 
+    session: str
     reason: str
 
 

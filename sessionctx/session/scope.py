@@ -100,6 +100,7 @@ class OwningScope(Scope[Session]):
         self._manager = trio.open_nursery()
         nursery = await self._manager.__aenter__()
         self._link.nursery = nursery
+        session.nurseries[nursery] = None
         if self._owns:
             session.nursery = nursery
         return session
@@ -114,6 +115,8 @@ class OwningScope(Scope[Session]):
             return bool(await self._manager.__aexit__(kind, error, traceback))
         finally:
             assert self._link is not None
+            assert self._link.nursery is not None
+            del session.nurseries[self._link.nursery]
             self._link.nursery = None
             if self._owns:
                 session.nursery = None

@@ -22,14 +22,14 @@ PeerLike: TypeAlias = str | HasUrl
 def _address(peer: PeerLike) -> str:
     address = peer if isinstance(peer, str) else getattr(peer, "url", None)
     if not isinstance(address, str) or not address:
-        raise TypeError(f"a peer is an address (str) or an object with a url, not {peer!r}")
+        raise TypeError(f"a peer is an address (str) or an object with a url, not a {type(peer).__name__}")
     return address
 
 
 def by_address(peers: Iterable[PeerLike]) -> dict[str, PeerLike]:
     """Return *peers* under their addresses, the first of each; raises `TypeError` if one cannot be a peer."""
     if isinstance(peers, str):
-        raise TypeError(f"peers= takes a list of addresses, not one text; write peers=[{peers!r}]")
+        raise TypeError("peers= takes a list of addresses, not one text; write peers=[...]")
     found: dict[str, PeerLike] = {}
     for peer in peers:
         found.setdefault(_address(peer), peer)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Hashable, Iterable
-from typing import Protocol, TypeVarTuple
+from typing import TypeVarTuple
 
 import attrs
 import trio
 
 from sessionctx.errors import LimitReached, SessionEnded, SessionError
-from sessionctx.session import events
+from sessionctx.session import closing, events
 from sessionctx.session.account import Account, Statistics
 from sessionctx.session.binding import bound
 from sessionctx.session.events import Hook, Hooks, Outcome
@@ -19,14 +19,6 @@ from sessionctx.session.seeds import PeerLike, by_address
 from sessionctx.session.want import Want
 
 Ts = TypeVarTuple("Ts")
-
-
-class Closes(Protocol):
-    """What a session needs to know of a slot: how its value ends."""
-
-    def close(self, value: object) -> None:
-        """End *value*."""
-        ...
 
 
 @attrs.define(eq=False, repr=False)
@@ -46,7 +38,7 @@ class Session:
 
     ended: str | None = attrs.field(default=None, init=False)
     """Why it has ended, or None while it lives. After that nothing can be requested, statistics can still be read."""
-    slots: dict[Closes, object] = attrs.field(factory=dict[Closes, object], init=False)
+    slots: dict[closing.Closes, object] = attrs.field(factory=dict[closing.Closes, object], init=False)
     """What the layers hung on it; they get at it through their `Slot`."""
     account: Account = attrs.field(init=False)
     """What was wanted, asked and received, held against its limits. For the layers; read it with `statistics`."""
@@ -56,6 +48,8 @@ class Session:
     """The trio time at which its budget of seconds is spent; infinite without one."""
     nursery: trio.Nursery | None = attrs.field(default=None, init=False)
     """The nursery of the ``async with`` block that owns it."""
+    nurseries: dict[trio.Nursery, None] = attrs.field(factory=dict[trio.Nursery, None], init=False)
+    """All that are open under it, those of guests included."""
 
     _peers: dict[str, PeerLike] = attrs.field(factory=dict[str, PeerLike], init=False)
     _forks: dict[Session, None] = attrs.field(factory=dict["Session", None], init=False)
@@ -209,21 +203,31 @@ class Session:
 
         Ending twice does nothing. Raises what slots raised while closing, after everything has ended.
         """
-        if self.ended is not None:
-            return
-        self.ended = reason or "ended"
+        if self.ended is None:
+            self._mark_ended(reason or "ended")
+            self._in_its_run(self._close)
+
+    def _mark_ended(self, reason: str) -> None:
+        self.ended = reason
+        for fork in tuple(self._forks):
+            if fork.ended is None:
+                fork._mark_ended(f"its parent {self.name} ended: {reason}")
+
+    def _close(self) -> None:
         failures: list[Exception] = []
         for fork in reversed(tuple(self._forks)):
-            _attempt(failures, fork.end, f"its parent {self.name} ended: {reason}")
+            closing.attempt(failures, fork._close)
         for slot, value in reversed(tuple(self.slots.items())):
-            _attempt(failures, slot.close, value)
-        if self._wants or self.nursery is not None:
-            self._in_its_run(self._cancel_all)
+            closing.attempt(failures, slot.close, value)
+        for nursery in self.nurseries:
+            nursery.cancel_scope.cancel(reason="the session ended")
+        for want in tuple(self._wants):
+            want.cancel()
         if self.parent is not None:
             self.parent._forks.pop(self, None)
         if self.hooks and trio.lowlevel.in_trio_run():
-            self.hooks.tell(events.Ended(trio.current_time(), reason))
-        _raise_all(failures, f"{self.name} ended, and parts of it failed to close")
+            self.hooks.tell(events.Ended(trio.current_time(), self.name, self.ended or ""))
+        closing.raise_all(failures, f"{self.name} ended, and parts of it failed to close")
 
     def left(self) -> None:
         """Note that its block was left: whoever still has it bound has leaked it."""
@@ -246,21 +250,15 @@ class Session:
             self._quiet = trio.Event()
             await self._quiet.wait()
 
-    def _cancel_all(self) -> None:
-        if self.nursery is not None:
-            self.nursery.cancel_scope.cancel(reason="the session ended")
-        for want in tuple(self._wants):
-            want.cancel()
-
     def _in_its_run(self, fn: Callable[[], None]) -> None:
-        """Call *fn* in the trio run that it belongs to: now, or soon when this is another thread."""
-        if self._token is None:
-            return
-        if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token:
-            fn()
-            return
-        with contextlib.suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(fn)
+        """Call *fn* where nothing else runs meanwhile: at once, or soon in its trio run when this is another thread."""
+        if self._token is not None and not (
+            trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token
+        ):
+            with contextlib.suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(closing.logged, fn)
+                return
+        fn()
 
     def _join_run(self) -> None:
         """Bind a session that was begun outside any trio run to this one; refuse the work of other runs."""
@@ -286,15 +284,3 @@ class Session:
             self.deadline = trio.current_time() + self.limits.seconds
         if self.parent is not None:
             self.deadline = min(self.deadline, self.parent.deadline)
-
-
-def _attempt(failures: list[Exception], fn: Callable[[*Ts], object], *args: *Ts) -> None:
-    try:
-        fn(*args)
-    except Exception as error:  # noqa: BLE001  # collected, and raised when all has ended
-        failures.append(error)
-
-
-def _raise_all(failures: list[Exception], message: str) -> None:
-    if failures:
-        raise failures[0] if len(failures) == 1 else ExceptionGroup(message, failures)

@@ -128,7 +128,7 @@ def get(quick: bool) -> Iterator[Row]:
             await store.put_many(large)
             await store.put_many(little)
             return [
-                _rate("get, 256 KiB blocks", count, "gets/s", await timed(store.get, large), limit=5_000),
+                _rate("get, 256 KiB blocks", count, "gets/s", await timed(store.get, large), limit=2_500),
                 _rate("get, 1 KiB blocks", 10 * count, "gets/s", await timed(store.get, little), limit=30_000),
                 _rate("has, there", 10 * count, "asks/s", await timed(store.has, little), limit=40_000),
                 _rate("has, not there", 10 * count, "asks/s", await timed(store.has, absent), limit=40_000),

@@ -274,3 +274,14 @@ def test_under_asyncio_it_says_so_in_one_sentence(blocks):
     ):
         with pytest.raises(NotInTrio, match=r"asyncio.*trio\.run"):
             asyncio.run(call())
+
+
+async def test_each_of_two_stores_keeps_what_one_of_them_has_fetched(blocks, peer, autojump_clock):
+    """They share the fetch, being in one session, and neither has to fetch it again later."""
+    stores = [MemoryBlockstore(), MemoryBlockstore()]
+    with session.begin(peers=[peer]):
+        async with trio.open_nursery() as nursery:
+            for store in stores:
+                nursery.start_soon(NetworkBlocks(store).get, blocks[0].cid)
+    assert [await store.has(blocks[0].cid) for store in stores] == [True, True]
+    assert len(peer.asked) == 1

@@ -272,3 +272,10 @@ def test_cid_show_goes_on_after_a_mistake(cli):
     done = cli("cid", "show", "hello", "bafkqaaa")
     assert done.code == 3
     assert "'hello' is no CID" in done.err
+
+
+def test_an_empty_path_is_not_the_current_folder(cli):
+    """As in ``add "$UNSET"``."""
+    done = cli("add", "")
+    assert done.code == 2
+    assert "PATH is empty" in done.err

@@ -572,3 +572,51 @@ async def test_secrets_stay_out_of_errors_and_events(block, autojump_clock):
         shown = str(caught.value) + repr(caught.value) + repr(told) + repr(statistics(s)) + repr(s)
     assert "secret" not in shown
     assert "https://gate.example" in str(caught.value)
+
+
+async def test_a_transport_that_lets_an_error_of_the_system_out_has_failed(block, peer, autojump_clock):
+    bad, good = peer("bad", faults=lambda _: Plug("pulled")), peer("good")
+    with session.begin(peers=[bad, good]) as s:
+        assert await get(block(0).cid) == block(0).data
+        assert row(s, bad).failed == 1
+
+
+class Plug(OSError):
+    peer = ""
+
+
+async def test_peers_that_differ_in_secrets_only_keep_their_reasons(block, autojump_clock):
+    """One lacks it, the other failed: so it is not known to be absent."""
+
+    class Masked(FakePeer):
+        public = "fake://same"
+
+    empty = Masked("fake://a@same", {})
+    broken = Masked("fake://b@same", {}, faults=lambda _: PeerFailed("broken"))
+    with session.begin(peers=[empty, broken]):
+        with pytest.raises(FetchFailed) as caught:
+            await get(block(0).cid)
+    assert {type(reason) for reason in caught.value.reasons.values()} == {NotHere, PeerFailed}
+
+
+async def test_a_fork_gets_its_turn_while_its_parent_is_busy(autojump_clock):
+    blocks = [Block.of(b"%d" % number) for number in range(400)]
+    served = FakePeer.holding("fake://a", blocks, latency=0.1)
+    with session.begin(peers=[served]):
+        async with trio.open_nursery() as nursery:
+            for each in blocks[1:]:
+                nursery.start_soon(get, each.cid)
+            await trio.sleep(0.35)
+            began = trio.current_time()
+            with session.fork() as child:
+                await get(blocks[0].cid, child)
+            assert trio.current_time() - began < 1.0
+            nursery.cancel_scope.cancel()
+
+
+async def test_large_blocks_are_verified_though_all_threads_wait_for_them():
+    blocks = [Block.of(bytes([number]) * 600_000) for number in range(41)]
+    with session.begin(peers=[FakePeer.holding("fake://a", blocks)]), trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            for each in blocks:
+                nursery.start_soon(trio.to_thread.run_sync, partial(trio.from_thread.run, get, each.cid))

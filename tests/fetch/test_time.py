@@ -40,8 +40,9 @@ class Race:
 def race(play):
     """``race(blocks, pool, width)``: all blocks, *width* at a time, from peers with these options."""
 
-    def race(blocks, pool, width=32):
-        peers = [FakePeer.holding(f"fake://{n}", blocks, **options) for n, options in enumerate(pool)]
+    def race(blocks, pool, width=32, *, first=None):
+        peers = [first] if first else []
+        peers += [FakePeer.holding(f"fake://{n}", blocks, **options) for n, options in enumerate(pool)]
         todo = iter(blocks)
 
         async def work(s):
@@ -122,6 +123,27 @@ def test_one_bad_peer_of_three_costs_little(race, fault, last):
     assert result.seconds <= 1.25 * 64 / 20
     assert result.wasted <= 0.05
     assert result.states[2 if last else 0] != "good" or fault not in {"lies", "always fails", "refuses"}
+
+
+@pytest.mark.parametrize("rate", [1 * KiB, 20 * KiB, 200 * KiB, 1 * MiB])
+def test_a_peer_that_turns_slow_midway_is_left_behind(race, rate):
+    """From half a second on, one of three sends a trickle; the others take over what it has begun."""
+
+    class Tiring(FakePeer):
+        async def block(self, cid, *, progress=None):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.tire)
+                data = await super().block(cid, progress=progress)
+                nursery.cancel_scope.cancel()
+            return data
+
+        async def tire(self):
+            await trio.sleep_until(0.5)
+            self.rate = rate
+
+    result = race(FILE, [LINE, LINE], first=Tiring.holding("fake://tired", FILE, **LINE))
+    assert result.seconds <= 1.5 * (0.5 + (64 - 15) / 20)
+    assert result.wasted <= 0.05
 
 
 # --- never worse than the best

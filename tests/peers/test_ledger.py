@@ -228,11 +228,14 @@ def test_the_load_of_a_peer_is_that_of_all_forks_together(peer, ask):
     assert other.top.in_flight_bytes == 300
 
 
-def test_one_probe_at_a_time_in_all_forks_together(peer, ask):
+def test_each_fork_may_try_an_unknown_peer_for_itself_within_what_that_takes(peer, ask):
     parent = Ledger()
-    one, other = parent.child().add(peer(0)), parent.child().add(peer(0))
-    ask(one)
-    assert one.room(0.0) == other.room(0.0) == 0
+    forks = [parent.child().add(peer(0, most=2)) for _ in range(3)]
+    assert [fork.room(0.0) for fork in forks] == [1, 1, 1]
+    ask(forks[0])
+    assert [fork.room(0.0) for fork in forks] == [0, 1, 1]
+    ask(forks[1])
+    assert [fork.room(0.0) for fork in forks] == [0, 0, 0]
 
 
 def learn(record, ask, *, latency, rate):

@@ -367,3 +367,11 @@ def test_sessions_are_equal_only_to_themselves_and_can_be_keys():
         assert one == one
         assert one != two
         assert len({one, two}) == 2
+
+
+@pytest.mark.parametrize("peers", ["https://user:S3CRET@a.example", [b"https://user:S3CRET@a.example"]])
+def test_what_cannot_be_a_peer_is_not_shown(peers):
+    """It may hold a password all the same."""
+    with pytest.raises(TypeError) as caught:
+        session.begin(peers=peers)
+    assert "S3CRET" not in str(caught.value)

@@ -580,3 +580,34 @@ async def play(requests, cancel_at, fork_ends_at):
 def test_whenever_it_ends_nothing_is_in_flight_afterwards(requests, cancel_at, fork_ends_at):
     """However requests, forks and the end collide, each request is told, and none is left behind."""
     trio.run(play, requests, cancel_at, fork_ends_at, clock=MockClock(autojump_threshold=0))
+
+
+async def test_cancel_ends_the_nurseries_of_guests():
+    with session.begin(), trio.move_on_after(5) as patience:
+        async with session.begin() as guest:
+            guest.start_soon(trio.sleep_forever)
+            guest.cancel("enough")
+    assert not patience.cancelled_caught
+
+
+async def test_a_session_cancelled_from_a_thread_closes_its_slots_in_its_run():
+    where = []
+    slot = session.Slot("here", make=lambda _: None, end=lambda _: where.append(trio.lowlevel.in_trio_task()))
+    with session.begin() as s:
+        slot.of(s)
+        with session.fork() as child:
+            slot.of(child)
+            await trio.to_thread.run_sync(s.cancel, "enough")
+            assert s.ended
+            assert child.ended
+            await wait_all_tasks_blocked()
+            assert len(where) == 2
+
+
+async def test_the_end_of_a_fork_is_told_by_its_name():
+    told = []
+    with session.begin(name="whole") as s:
+        s.subscribe(told.append)
+        with session.fork(name="part"):
+            pass
+    assert [event.session for event in told] == ["part", "whole"]

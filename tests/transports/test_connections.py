@@ -11,11 +11,12 @@ import stat
 import threading
 import warnings
 
+import httpx
 import pytest
 import trio
 
 from sessionctx.errors import PeerFailed
-from sessionctx.transports import HTTP, endpoints
+from sessionctx.transports import HTTP, PoolTransport, endpoints
 from sessionctx.transports.http import pool
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -429,3 +430,16 @@ async def test_plain_http_loads_no_authorities(peer, monkeypatch):
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", refuse)
     there = await peer(peer.says(peer.reply(b"fine")))
     assert await fetch(there.url) == b"fine"
+
+
+async def test_going_over_to_another_protocol_is_an_error_and_no_endless_loop(peer):
+    async def switch(stream, head):
+        await stream.send_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+        await trio.sleep_forever()
+
+    there = await peer(switch)
+    offer = {"Connection": "Upgrade", "Upgrade": "x"}
+    with trio.fail_after(5):
+        async with httpx.AsyncClient(transport=PoolTransport()) as client:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.get(there.url, headers=offer)

@@ -44,7 +44,6 @@ class Connection:
         if tls is None:
             return cls(tcp)
         try:
-            tls.set_alpn_protocols(["http/1.1"])
             stream = trio.SSLStream(tcp, tls, server_hostname=host, https_compatible=True)
             await stream.do_handshake()
         except trio.BrokenResourceError as error:
@@ -79,7 +78,8 @@ class Connection:
     async def head(self, request: h11.Request) -> h11.Response:
         """Return the head of the answer. :exc:`BrokenOff`, :exc:`BadHTTP`."""
         while not isinstance(head := await self._event(), h11.Response):
-            pass
+            if head is None:
+                raise BadHTTP("it went over to another protocol")
         if request.method == b"GET" and head.status_code == 200:
             self._count(head)
         return head
