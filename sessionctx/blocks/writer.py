@@ -33,6 +33,8 @@ QUEUE_BLOCKS: Final = 8 * BATCH_BLOCKS
 """How many blocks may be queued before tasks wait."""
 QUEUE_BYTES: Final = 4 * BATCH_BYTES
 """How many bytes may be queued before tasks wait (and one batch more, which is taken whole)."""
+INTERRUPT_EVERY: Final = 0.01
+"""Seconds."""
 
 _GROWN: Final = "UPDATE totals SET blocks = blocks + ?, bytes = bytes + ?, serial = serial + 1"
 
@@ -109,7 +111,10 @@ class Writer:
         self._queue.put(None)
 
     def join(self) -> None:
-        """Wait until all work is done and the thread has ended."""
+        """Wait until all work is done and the thread has ended; in a hurry, break off what takes long."""
+        while self._hurry and self._thread.is_alive():
+            self._connection.interrupt()  # mostly a copy of the log into the file, which the next commit takes up again
+            self._thread.join(INTERRUPT_EVERY)
         self._thread.join()
 
     def _full(self) -> bool:
@@ -165,7 +170,7 @@ class Writer:
         try:
             self._transact(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
-            if len(batch) > 1 and faults.code(error) != faults.BUSY:
+            if len(batch) > 1 and faults.code(error) != faults.BUSY and not self._hurry:
                 for ticket in batch:
                     self._commit([ticket])
             else:
