@@ -171,7 +171,8 @@ class _Turn:
                 self.known = True
                 self._likely.append(outlook(record, middle, now))
             elif record in self.free:
-                (self._likely if record.try_at <= now else self._unlikely).append(outlook(record, middle, now))
+                doubtful = record.try_at > now and record.rate is None
+                (self._unlikely if doubtful else self._likely).append(outlook(record, middle, now))
 
     def double(self, late: list[Job], now: float, *, hedges: bool) -> None:
         """Send another request for each job whose requests are dead or crawl, and for a late one if *hedges*."""

@@ -126,18 +126,12 @@ class Ask:
 
     def found(self, now: float) -> None:
         """It brought the right bytes."""
+        self._end()
         record = self.record
         for each in record.lineage:
-            each.in_flight -= 1
-            each.in_flight_bytes -= self.size
             each.found += 1
-        top = record.top
-        top.spoke = now
-        if self._begun:
-            top.receiving -= 1
-            if record.rate is None:
-                record.heard(rate=top.told(SHORTEST))
-        else:
+        record.top.spoke = now
+        if not self._begun:
             record.heard(latency=now - self.began)
         record.took(now - self.began, max(SHORTEST, self.predicted))
         record.had(it=True)
@@ -186,6 +180,8 @@ class Ask:
             each.cancelled += 1
         if self.trial and record.health is Health.FRESH:
             record.lost(now)
+        if now >= self.late_at:
+            record.served(in_time=False)
         silent = now - self.heard
         if not self._begun and silent > (self.predicted if record.latency is None else record.latency):
             record.heard(latency=silent)  # at least
@@ -194,10 +190,14 @@ class Ask:
         return record.fell(f"silent for {silent:.1f} seconds", now)
 
     def _end(self) -> None:
-        for each in self.record.lineage:
+        record = self.record
+        for each in record.lineage:
             each.in_flight -= 1
             each.in_flight_bytes -= self.size
-        self.record.top.receiving -= self._begun
+        if self._begun:
+            record.top.receiving -= 1
+            if record.rate is None:
+                record.heard(rate=record.top.told(SHORTEST))
 
 
 def _inherit(record: Record, above: Record) -> None:

@@ -84,7 +84,7 @@ class Record:
     """Bytes per second of all its answers together, while they come: the mean of the seconds that a byte takes, so that
     it follows a fall sooner than a rise."""
     success: float = 1.0
-    """Share of its requests that brought something, the last ones weighing most."""
+    """Share of its requests that brought an answer in time, the last ones weighing most."""
     hits: float = 1.0
     """Share of its answers that were no plain no, the last ones weighing most: its chance to have what it is asked."""
     window: float = 2.0
@@ -194,6 +194,10 @@ class Record:
         elif self.usual > USUALLY:
             self.usual = max(self.usual + SLOW_GAIN * (ratio - self.usual), USUALLY)
 
+    def served(self, *, in_time: bool) -> None:
+        """It answered; or it failed, or was so late that somebody else did instead."""
+        self.success += GAIN * (in_time - self.success)
+
     def had(self, *, it: bool) -> None:
         """It had what it was asked for, or said that it has not."""
         self.hits += GAIN * (it - self.hits)
@@ -206,7 +210,7 @@ class Record:
         was = self.wake(now)
         if was is not Health.GOOD:  # the usual case, spared a look into the table
             self.health = after(self.health, "answered")
-        self.success += GAIN * (1.0 - self.success)
+        self.served(in_time=True)
         if was is not Health.RESTING:
             self.failures = self.trials = 0
             if self.window < self.peer.most:
@@ -219,7 +223,7 @@ class Record:
         """
         was = self.wake(now)
         self.health = after(self.health, "failed")
-        self.success += GAIN * (0.0 - self.success)
+        self.served(in_time=False)
         if was is Health.BANNED:
             return 0.0
         self.reason = reason

@@ -116,6 +116,15 @@ def test_an_unknown_peer_that_has_lost_is_not_tried_again_at_once(good, fresh, f
     assert unknown.health is Health.GOOD
 
 
+def test_an_unknown_peer_that_has_lost_narrowly_counts_for_what_it_is_known_to_do(good, fresh, flying):
+    known, unknown, (job,) = good(0, latency=3.0), fresh(1), jobs_of(1)
+    trial = flying(Job("elsewhere", 0), unknown, began=NOW, predicted=9.0, late_at=NOW + 9)
+    trial.arrived(1000, NOW)
+    trial.arrived(100, NOW + 0.1)
+    trial.dropped(NOW + 0.1)
+    assert turn([job], [known, unknown], now=NOW + 0.1) == [(0, 1, False)]
+
+
 def test_an_unknown_peer_that_has_lost_still_gets_what_nobody_else_has(good, fresh, flying):
     known, unknown, jobs = good(0), fresh(1), jobs_of(2)
     flying(Job("elsewhere", 0), unknown, began=NOW, predicted=9.0).dropped(NOW)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.peers import Health, Ledger
+from sessionctx.peers import Ask, Health, Ledger
 from sessionctx.peers import record as record_module
 
 
@@ -220,6 +220,25 @@ def test_losing_a_race_is_no_failure(record, ask):
     ask(record, predicted=1.0).dropped(1.0)
     assert state(record, 1.0) == "fresh"
     assert (record.failed, record.cancelled, record.success) == (0, 1, 1.0)
+
+
+def test_losing_late_is_not_losing_narrowly(record, peer):
+    """Who was so late that somebody else had to be asked is less attractive from then on, until it answers in time."""
+    Ask(record, "a", 1000, 0.0, predicted=1.0, late_at=1.5).dropped(1.4)
+    assert record.success == 1.0
+    Ask(record, "a", 1000, 0.0, predicted=1.0, late_at=1.5).dropped(1.5)
+    assert record.success == 0.75
+    assert record.health is Health.FRESH
+    Ask(record, "a", 1000, 0.0, predicted=1.0, late_at=1.5).found(1.0)
+    assert record.success > 0.75
+
+
+def test_what_an_unknown_peer_sent_before_it_lost_tells_its_speed(record, ask):
+    each = ask(record, predicted=9.0)
+    each.arrived(500, 1.0)
+    each.arrived(25, 1.05)
+    each.dropped(1.05)
+    assert (record.latency, record.rate) == (1.0, pytest.approx(500))
 
 
 def test_an_unknown_peer_that_loses_waits_ever_longer_for_its_next_trial(record, ask):
