@@ -442,7 +442,7 @@ async def test_who_joins_a_fetch_brings_its_peers_along(block, peer, autojump_cl
     with session.begin(peers=[peer("empty", n=0, latency=1.0)]):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(want)
-            await trio.sleep(0.1)
+            await trio.sleep(0.9)
             nursery.start_soon(want, peer("full"))
     assert got == [block(0).data] * 2
 

@@ -116,6 +116,15 @@ def test_an_unknown_peer_that_has_lost_is_not_tried_again_at_once(good, fresh, f
     assert unknown.health is Health.GOOD
 
 
+def test_nor_does_it_get_what_a_known_peer_will_do_in_the_end(good, fresh, flying):
+    known, unknown, (job,) = good(0), fresh(1), jobs_of(1)
+    for n in range(8):
+        flying(Job(f"elsewhere {n}", 1000), known, began=NOW)
+    assert turn([job], [known, unknown]) == [(0, 1, False)]
+    flying(Job("elsewhere", 0), unknown, began=NOW, predicted=9.0).dropped(NOW)
+    assert turn([job], [known, unknown]) == []
+
+
 def test_an_unknown_peer_that_has_lost_narrowly_counts_for_what_it_is_known_to_do(good, fresh, flying):
     known, unknown, (job,) = good(0, latency=3.0), fresh(1), jobs_of(1)
     trial = flying(Job("elsewhere", 0), unknown, began=NOW, predicted=9.0, late_at=NOW + 9)

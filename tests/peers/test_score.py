@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.peers import Typical, outlook, typical
+from sessionctx.peers import Ledger, Typical, outlook, typical
 
 SECONDS = st.floats(0, 1e4)
 RATES = st.floats(1e-3, 1e12)
@@ -65,6 +65,14 @@ def test_where_nothing_is_known_the_middle_is_a_sane_guess(known):
     assert 0 < MIDDLE.latency < 1
     assert MIDDLE.rate > 0
     assert typical([known(latency=3.0)]) == attrs.evolve(MIDDLE, latency=3.0)
+
+
+def test_what_other_forks_ask_of_it_is_in_the_way_too(peer, ask, expected):
+    parent = Ledger()
+    one, other = parent.child().add(peer(0)), parent.child().add(peer(0))
+    one.latency, one.rate = 0.0, 1000.0
+    ask(other, size=5000)
+    assert expected(one, 1000) == 6.0
 
 
 def test_a_peer_that_owes_an_answer_and_is_silent_is_expected_ever_later(known, ask, expected):
