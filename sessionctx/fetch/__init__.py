@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from sessionctx.fetch.carry import Carry
 from sessionctx.fetch.hedge import HedgeBudget, late_after
-from sessionctx.fetch.plan import Grant, Job, assign, look_again
+from sessionctx.fetch.job import Job
+from sessionctx.fetch.needs import Needs
+from sessionctx.fetch.plan import Grant, assign, look_again
+from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.run import FETCHER, Fetcher, fetch
+from sessionctx.fetch.stripe import Sweep, is_flat, is_stripe
 
-__all__ = ["FETCHER", "Fetcher", "Grant", "HedgeBudget", "Job", "assign", "fetch", "late_after", "look_again"]
+__all__ = [
+    "FETCHER",
+    "Carry",
+    "Fetcher",
+    "Grant",
+    "HedgeBudget",
+    "Job",
+    "Needs",
+    "Pool",
+    "Sweep",
+    "assign",
+    "fetch",
+    "is_flat",
+    "is_stripe",
+    "late_after",
+    "look_again",
+]

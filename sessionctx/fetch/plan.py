@@ -7,104 +7,25 @@ bring sooner, even if that one has to be waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable
-from functools import partial
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
 import attrs
 
-from sessionctx.errors import BadAnswer, PeerError, Stalled, Unreachable
-from sessionctx.peers import Ask, Health, Outlook, Record, explorable, outlook, soonest, typical
+from sessionctx.fetch.job import Job
+from sessionctx.fetch.needs import Needs
+from sessionctx.fetch.pool import BEAM, Pool, Standing
+from sessionctx.peers import Health, Outlook, Record
 
-PATIENCE: Final = 60.0
-"""Seconds; a peer that rests for longer is not waited for."""
-MOST_TRIES: Final = 5
-"""How often one peer may fail for one want. Those that are unlikely to recover within seconds get less."""
-FEW_TRIES: Final = 2
-LEAST_DEAD: Final = 2.0
-"""Seconds; a request that is silent for less is not given up."""
-MUCH_LATER: Final = 10.0
-"""Times its predicted duration, after which a silent request is given up."""
 OVERTAKEN: Final = 0.25
 """A request that crawls is given up if another peer would be done in this part of what it still needs."""
 SOON: Final = 0.05
 """Seconds between two looks at a request that is late, at least."""
-
-
-@attrs.define(eq=False)
-class Job:
-    """One name that is being fetched, and how it stands."""
-
-    name: Hashable
-    size: int
-    """Bytes expected."""
-    deadline: float = float("inf")
-    asks: list[Ask] = attrs.field(factory=list[Ask])
-    """Requests on their way, the oldest first."""
-    errors: dict[Record, PeerError] = attrs.field(factory=dict[Record, PeerError])
-    """What each peer's last try came to."""
-    tries: dict[Record, int] = attrs.field(factory=dict[Record, int])
-
-    def note(self, record: Record, error: PeerError) -> None:
-        """Remember that a try with this peer came to *error*."""
-        self.errors[record] = error
-        self.tries[record] = self.tries.get(record, 0) + 1
-
-    def spent(self, record: Record) -> bool:
-        """Whether this peer has nothing more to give to this want: it lacks the name, or has failed too often."""
-        if record.lacks(self.name):
-            return True
-        if not self.tries:
-            return False
-        few = isinstance(self.errors.get(record), Unreachable | Stalled | BadAnswer)
-        return self.tries.get(record, 0) >= (FEW_TRIES if few else MOST_TRIES)
-
-    def may(self, record: Record) -> bool:
-        """Whether a peer that is awake may be asked for it: it is not being asked already, and not spent."""
-        for ask in self.asks:
-            if ask.record is record:
-                return False
-        return not self.spent(record)
-
-    def hopeless(self, record: Record, now: float) -> bool:
-        """Whether this peer will not serve this want, however long it is waited for."""
-        health = record.wake(now)
-        if health is Health.BANNED or self.spent(record):
-            return True
-        return health is Health.RESTING and record.rest_until > min(now + PATIENCE, self.deadline)
-
-    def in_a_hurry(self, record: Record, now: float) -> bool:
-        """Whether somebody with more time than its caller could wait for this peer's rest to end."""
-        return record.wake(now) is Health.RESTING and self.deadline < record.rest_until <= now + PATIENCE
-
-    def on_trial(self) -> bool:
-        """Whether it is being asked of unknown peers only."""
-        for ask in self.asks:  # noqa: SIM110  # all() takes thrice the time, for every job at every turn
-            if not ask.trial:
-                return False
-        return True
-
-    def late_at(self) -> float:
-        """Return when the last of its requests counts as late, so that a hedge may double it."""
-        return self.asks[0].late_at if len(self.asks) == 1 else max(ask.late_at for ask in self.asks)
-
-    def crawls(self, now: float) -> bool:
-        """Whether all of its requests take many times longer than predicted, even if bytes come."""
-        return all(now - ask.began >= max(LEAST_DEAD, MUCH_LATER * ask.predicted) for ask in self.asks)
-
-    def left(self, now: float) -> float:
-        """Return in how many seconds the first of its requests will be done, at the pace they have."""
-        return min(ask.left(now) for ask in self.asks)
-
-    def dead_at(self) -> float:
-        """Return when the last of its requests counts as dead if it stays silent: another is sent whatever it costs."""
-        return max(_dead_at(ask) for ask in self.asks)
-
-
-def _dead_at(ask: Ask) -> float:
-    if ask.trial:
-        return ask.late_at  # whoever waits shall not pay for exploring
-    return ask.heard + max(LEAST_DEAD, MUCH_LATER * ask.predicted)
+FEW: Final = 6
+"""Jobs that are looked at one by one; of more, the first is, and those that are alike are shared out by number."""
+SHORTEST: Final = 1e-6
+"""Seconds that a job takes at least."""
 
 
 @attrs.frozen
@@ -118,123 +39,187 @@ class Grant:
     hedge: bool = False
 
 
-def assign(jobs: Iterable[Job], records: Collection[Record], *, room: float, now: float, hedges: bool) -> list[Grant]:
-    """Return what to ask for now: *jobs* in order of need, at most *room* requests, doubling late ones if *hedges*.
+def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -> list[Grant]:
+    """Return what to ask for now: jobs in order of need, at most *room* requests, doubling late ones if *hedges*.
 
     Of the unknown peers, one at a time is tried, with the job that is needed last. A known peer that has nothing else
     to do is asked for that, too: whoever waits shall not pay for exploring.
     """
-    free = {record: left for record in records if (left := record.room(now))}
-    if not free or room < 1:
+    needs.update(now)
+    pool.update(now)
+    if room < 1 or not (pool.ready or pool.unknown or pool.doubtful):
         return []
-    turn = _Turn(free, room)
-    turn.look(records, now)
-    waiting: list[Job] = []
-    tried: list[Job] = []
-    late: list[Job] = []
-    for job in jobs:
-        if not job.asks:
-            waiting.append(job)
-        elif job.late_at() <= now:
-            late.append(job)
-        elif job.on_trial():
-            tried.append(job)
-    if late:
-        turn.double(late, now, hedges=hedges)
-    if waiting and turn.known and turn.try_out(explorable(records, now), waiting[-1]):
+    turn = _Turn(pool, room, now)
+    if needs.overdue:
+        turn.double(needs.overdue, hedges=hedges)
+    waiting = [job for _, job in needs.waiting]
+    tried = list(needs.trials)
+    if waiting and pool.known and not waiting[-1].car and turn.try_out(pool.explorable(), waiting[-1]):
         tried.append(waiting.pop())
     turn.hand_out(waiting)
-    if turn.known:
+    if pool.known and tried:
         turn.hand_out(tried, known=True)
+    turn.undo()
     return turn.grants
 
 
-@attrs.define(eq=False)
 class _Turn:
-    """One handing out of work."""
+    """One handing out of work, to the best peers only, as long as these will do."""
 
-    free: dict[Record, int]
-    """The peers whose windows have room, and how much."""
-    room: float
-    grants: list[Grant] = attrs.field(factory=list[Grant], init=False)
-    known: bool = attrs.field(default=False, init=False)
-    """Whether any peer is known to be good."""
-    _likely: list[Outlook] = attrs.field(factory=list[Outlook], init=False)
-    _unlikely: list[Outlook] = attrs.field(factory=list[Outlook], init=False)
-    """Unknown peers that have lost when they were tried; they get what nobody else can serve."""
+    def __init__(self, pool: Pool, room: float, now: float) -> None:
+        self.grants: list[Grant] = []
+        self._pool = pool
+        self._room = room
+        self._now = now
+        self._free: dict[Standing, int] = {}  # those that were looked at and have room, and how much
+        self._likely = pool.first_busy(now)
+        self._looked_at = set(self._likely)
+        self._rows = [pool.rest_of(row) for row in (pool.ready, pool.unknown)]
+        self._before: dict[Outlook, float] = {}  # what was expected of those that something was queued at
+        self._more()
 
-    def look(self, records: Collection[Record], now: float) -> None:
-        """Find out what may be expected of each peer; an unknown one that is being tried already is not waited for."""
-        middle = typical(records)
-        for record in records:
-            if record.health is Health.GOOD:
-                self.known = True
-                self._likely.append(outlook(record, middle, now))
-            elif record in self.free:
-                doubtful = record.try_at > now and record.rate is None
-                (self._unlikely if doubtful else self._likely).append(outlook(record, middle, now))
+    def _more(self) -> bool:
+        """Look at some more free peers; return whether there are any."""
+        return self._join([standing for row in self._rows for standing in row.take(BEAM, self._now)])
 
-    def double(self, late: list[Job], now: float, *, hedges: bool) -> None:
+    def _join(self, found: Iterable[Standing]) -> bool:
+        """Let those of *found* take part that do not yet; return whether there are any."""
+        new = [standing for standing in found if standing.room and standing not in self._looked_at]
+        for standing in new:
+            self._looked_at.add(standing)
+            self._likely.append(standing)
+            self._free[standing] = standing.room
+        return bool(new)
+
+    def double(self, late: Iterable[Job], *, hedges: bool) -> None:
         """Send another request for each job whose requests are dead or crawl, and for a late one if *hedges*."""
-        for job in late:
-            dead = job.dead_at() <= now
-            crawls = not dead and job.crawls(now)
+        for job in sorted(late, key=attrgetter("number")):
+            dead = job.dead_at() <= self._now
+            crawls = not dead and job.crawls(self._now)
             if not (dead or crawls or hedges):
                 continue
-            best = self._soonest(job, partial(self._may_now, job))
-            if best is None or self.room < 1:
+            best = self._soonest(job, free=True)
+            if best is None or self._room < 1:
                 continue
-            given_up = dead or (crawls and best.expected(job.size) < OVERTAKEN * job.left(now))
-            if given_up or hedges:
+            expected = best.outlook.expected(job.size)
+            given_up = dead or (crawls and expected < OVERTAKEN * job.left(self._now))
+            if given_up or (hedges and not job.nearly_here(expected, self._now)):
                 self._grant(job, best, hedge=not given_up)
                 hedges = hedges and given_up
 
-    def try_out(self, unknown: Record | None, job: Job) -> bool:
+    def try_out(self, unknown: Standing | None, job: Job) -> bool:
         """Try the *unknown* peer with *job*, if that takes nobody's place; return whether it is done."""
-        if unknown not in self.free or self.room < 2 or not job.may(unknown):
+        if unknown is None or self._room < 2 or not job.may(unknown.record):
             return False
-        self._grant(job, next(each for each in self._likely if each.record is unknown))
-        return True
+        self._join([unknown])
+        if unknown in self._free:
+            self._grant(job, unknown)
+            return True
+        return False
 
-    def hand_out(self, waiting: Iterable[Job], *, known: bool = False) -> None:
+    def hand_out(self, waiting: Sequence[Job], *, known: bool = False) -> None:
         """Give each job to the peer that is done with it soonest; let it wait for that one if it is busy.
 
         With *known*, only peers that are known to be good get something.
         """
-        for job in waiting:
-            if not self.free or self.room < 1:
+        plain: list[Job] = []
+        one_by_one = FEW if len(waiting) <= FEW else 1
+        for n, job in enumerate(waiting):
+            if self._room < 1 or not (self._free or self._more() or self._pool.doubtful):
                 return
-            best = self._soonest(job, partial(_may_if_good, job) if known else job.may)
+            if n >= one_by_one and not (job.near or job.errors or job.car):
+                plain.append(job)
+                continue
+            best = self._soonest(job, known=known)
             if best is None:
                 continue
-            if best.record in self.free:
+            if best in self._free:
                 self._grant(job, best)
             else:
-                best.queue(job.size)
+                self._queue(best.outlook, job.size)
+        self._share_out(plain, known=known)
 
-    def _may_now(self, job: Job, record: Record) -> bool:
-        return record in self.free and job.may(record)
+    def _share_out(self, plain: list[Job], *, known: bool) -> None:
+        """Do the same for many jobs that are all alike, without looking at each.
 
-    def _soonest(self, job: Job, may: Callable[[Record], bool]) -> Outlook | None:
-        return soonest(self._likely, job.size, may) or soonest(self._unlikely, job.size, may)
+        Of those that wait, a free peer gets the first that would not be done by the busy ones before.
+        """
+        size = self._pool.size
+        while plain and self._room >= 1 and (self._free or self._more()):
+            able = [each for each in self._free if not known or each.record.health is Health.GOOD]
+            if not able:
+                return
+            best = min(able, key=lambda each: each.outlook.expected(size))
+            ahead = self._done_before(best.outlook.expected(size), size)
+            job = next((job for job in plain[ahead:] if job.may(best.record)), None)
+            if job is None:
+                return
+            plain.remove(job)
+            self._grant(job, best)
 
-    def _grant(self, job: Job, best: Outlook, *, hedge: bool = False) -> None:
-        record = best.record
-        self.grants.append(Grant(job, record, best.duration(job.size), hedge))
-        best.queue(job.size)
-        self.room -= 1
-        self.free[record] -= 1
-        if not self.free[record]:
-            del self.free[record]
-            if record.health is Health.FRESH:
-                (self._likely if best in self._likely else self._unlikely).remove(best)
+    def _done_before(self, seconds: float, size: float) -> int:
+        """Return how many jobs the busy peers will have done before."""
+        count = 0
+        for standing in self._likely:
+            if standing not in self._free:
+                ahead = seconds - standing.outlook.expected(size)
+                if ahead > 0:
+                    count += 1 + int(ahead / max(size * standing.outlook.per_byte * standing.outlook.tries, SHORTEST))
+        return count
+
+    def _soonest(self, job: Job, *, free: bool = False, known: bool = False) -> Standing | None:
+        """Return the peer that would be done with *job* first, of those that may be asked for it."""
+        if job.near:
+            self._join(self._pool.standings(job.near))
+        best: Standing | None = None
+        least, size, near = float("inf"), job.size, job.near
+        for standing in self._likely:
+            record, outlook = standing.record, standing.outlook
+            if (free and standing not in self._free) or (known and record.health is not Health.GOOD):
+                continue
+            seconds = (outlook.start + size * outlook.per_byte) * outlook.tries
+            if near and record in near:
+                seconds *= record.hits  # it had what this hangs on
+            if seconds > least or (seconds == least and best is not None and standing.serial > best.serial):
+                continue
+            if job.may(record):
+                best, least = standing, seconds
+        return best or (None if known else self._anybody(job))
+
+    def _anybody(self, job: Job) -> Standing | None:
+        """Return another free peer that may be asked for what none of the best ones can serve."""
+        seen = len(self._likely)
+        while self._more():
+            for standing in self._likely[seen:]:
+                if job.may(standing.record):
+                    return standing
+            seen = len(self._likely)
+        for standing in self._pool.rest_of(self._pool.doubtful):
+            if job.may(standing.record) and self._join([standing]):
+                return standing
+        return None
+
+    def _queue(self, outlook: Outlook, size: float) -> None:
+        self._before.setdefault(outlook, outlook.start)
+        outlook.queue(size)
+
+    def _grant(self, job: Job, best: Standing, *, hedge: bool = False) -> None:
+        self.grants.append(Grant(job, best.record, best.outlook.duration(job.size), hedge))
+        self._queue(best.outlook, job.size)
+        self._room -= 1
+        self._free[best] -= 1
+        if not self._free[best]:
+            del self._free[best]
+            if best.record.health is Health.FRESH:
+                self._likely.remove(best)  # it is not waited for
+
+    def undo(self) -> None:
+        """Take back what was queued: what comes of the grants is seen when they are carried out."""
+        for outlook, start in self._before.items():
+            outlook.start = start
 
 
-def _may_if_good(job: Job, record: Record) -> bool:
-    return record.health is Health.GOOD and job.may(record)
-
-
-def look_again(job: Job, records: Iterable[Record], now: float) -> float | None:
+def look_again(job: Job, pool: Pool, now: float) -> float | None:
     """Return when to look at *job* again if nothing happens before; None to give it up.
 
     A request under way is looked at when it gets late, and then ever less often; a peer with a full window calls by
@@ -245,7 +230,9 @@ def look_again(job: Job, records: Iterable[Record], now: float) -> float | None:
         if job.late_at() <= now:
             coming.append(now + max(SOON, (now - job.asks[-1].began) / 2))
         return min(coming)
-    hopeful = [record for record in records if not job.hopeless(record, now)]
-    if not hopeful:
-        return None
-    return min((record.rest_until for record in hopeful if record.health is Health.RESTING), default=float("inf"))
+    if job.covered:
+        return float("inf")
+    resting = [record.rest_until for record in pool.resting() if not job.hopeless(record, now)]
+    if resting or any(not job.hopeless(record, now) for record in pool.awake()):
+        return min(resting, default=float("inf"))
+    return None

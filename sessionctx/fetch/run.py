@@ -1,4 +1,4 @@
-"""The shell around the plan: it asks, waits and verifies, and holds no opinions.
+"""The shell around the plan: it waits, sends, verifies and tells the ledger; it has no opinions.
 
 There is no background task. Each want runs in the task of whoever leads its flight; whenever something changes, the
 task where it happens lets the plan hand out work and wakes those who got some.
@@ -6,36 +6,43 @@ task where it happens lets the plan hand out work and wakes those who got some.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, cast
+from typing import Final, Self, cast
 
 import attrs
 import trio
 
-from sessionctx.content import CID, Verifier
+from sessionctx.content import CID, RAW, Block, Verifier
 from sessionctx.errors import (
     BadAnswer,
     BlockTooLarge,
-    Busy,
     Denied,
     HashMismatch,
-    Lied,
     LimitReached,
     NotHere,
     PeerError,
     PeerFailed,
 )
 from sessionctx.fetch.check import check
+from sessionctx.fetch.cover import Covers
+from sessionctx.fetch.ends import Ends
 from sessionctx.fetch.hedge import HedgeBudget, late_after
+from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import Grant, assign, look_again
+from sessionctx.fetch.pool import USUAL_SIZE, Pool
 from sessionctx.fetch.verdict import verdict
 from sessionctx.fetch.waiting import Waiting
+from sessionctx.fetch.window import open_up
 from sessionctx.peers import LEDGER, Ask, Ledger, Peer, Record
 from sessionctx.session import HasUrl, Session, Slot, events
 from sessionctx.transports import Transport, open_transport
 
-USUAL_SIZE: Final = 256 * 1024
-"""Bytes; what a block is expected to have before the first one has come."""
+MOST_GIVERS: Final = 16_384
+"""Blocks with links of which it is remembered who gave them."""
+
+Asking = Callable[[Waiting, Ask], Awaitable[None]]
 
 
 @attrs.define(eq=False)
@@ -44,46 +51,82 @@ class Fetcher:
 
     session: Session
     _ledger: Ledger
-    _jobs: dict[Waiting, None] = attrs.field(factory=dict[Waiting, None], init=False)
-    """What is still to be got, in order of need."""
+    needs: Needs = attrs.field(factory=Needs, init=False)
+    """What is still to be got."""
+    pool: Pool = attrs.field(factory=Pool, init=False)
+    """Who can be asked for it."""
+    covers: Covers = attrs.field(init=False)
+    """What CARs on their way will bring of it."""
+    ends: Ends = attrs.field(init=False)
     _transports: dict[Record, Transport] = attrs.field(factory=dict[Record, Transport], init=False)
     _known: set[str] = attrs.field(factory=set[str], init=False, repr=False)
+    _givers: OrderedDict[bytes, Record] = attrs.field(factory=OrderedDict[bytes, Record], init=False)
+    _jobs: dict[bytes, dict[Waiting, None]] = attrs.field(factory=dict[bytes, "dict[Waiting, None]"], init=False)
+    """Those for one block, by its multihash."""
     _hedges: HedgeBudget = attrs.field(factory=HedgeBudget, init=False)
     _size: float = attrs.field(default=USUAL_SIZE, init=False)
-    _freed: bool = attrs.field(default=False, init=False)
-    """Whether a request has ended since work was handed out."""
+    _partial: bool = attrs.field(default=False, init=False)
+    """Whether any peer was found to lack something, so that it matters who has what."""
 
-    async def get(self, cid: CID) -> bytes:
-        """Return the verified bytes of *cid*."""
+    def __attrs_post_init__(self) -> None:
+        self.covers = Covers(self.needs)
+        self.ends = Ends(self.session, self.needs, self._poke_tree)
+
+    async def get(self, cid: CID, near: CID | None = None) -> bytes:
+        """Return the verified bytes of *cid*; *near* names a block that links to it."""
         Verifier(cid)  # a hash that cannot be checked here is nobody's fault but the name's
-        job = Waiting(cid.multihash, int(self._size), trio.current_effective_deadline(), cid=cid)
-        self._jobs[job] = None
+        name = cid.multihash
+        held = self.covers.held.get(name)
+        if held is not None:
+            await trio.lowlevel.checkpoint()
+            return held
+        job = Waiting(name, int(self._size), trio.current_effective_deadline(), cid=cid, near=self._who_gave(near))
+        self.covers.cover(job)
+        block = await self.one(job)
+        if block is None:
+            raise job.error or verdict(job, str(cid), self._transports, trio.current_time())
+        self._size += 0.1 * (len(block.data) - self._size)
+        self.pool.size = self._size
+        return block.data
+
+    async def one(self, job: Waiting) -> Block | None:
+        """Do *job*, for one block; returns that, or None if nobody served it."""
+        jobs = self._jobs.setdefault(job.cid.multihash, {})
+        jobs[job] = None
+        try:
+            await self.work(job, self._ask)
+        finally:
+            del jobs[job]
+            if not jobs:
+                del self._jobs[job.cid.multihash]
+        return None if job.data is None else Block.vouched(job.cid, job.data)
+
+    async def work(self, job: Waiting, ask: Asking) -> None:
+        """Do *job*: call *ask* in a task of its own for each peer that the plan says, until it is done or hopeless."""
+        self.needs.add(job)
         try:
             async with trio.open_nursery() as nursery:
-                await self._drive(job, nursery)
+                await self._drive(job, ask, nursery)
                 nursery.cancel_scope.cancel()
         finally:
-            self._jobs.pop(job, None)
-            for ask in job.granted:
-                self._dropped(job, ask)
-            if self._freed:
-                _pump_tree(self.session)
-        if job.data is None:
-            raise job.error or verdict(job, str(cid), self._transports, trio.current_time())
-        self._size += 0.1 * (len(job.data) - self._size)
-        return job.data
+            self.covers.uncover(job)
+            self.needs.drop(job)
+            for granted in job.granted:
+                self.ends.dropped(job, granted)
+            if self.ends.freed:
+                pump_tree(self.session)
 
-    async def _drive(self, job: Waiting, nursery: trio.Nursery) -> None:
+    async def _drive(self, job: Waiting, ask: Asking, nursery: trio.Nursery) -> None:
         """Send what the plan grants to this job until it has its bytes, or no hope."""
         by_itself = True  # not because of a change elsewhere, which has handed out work already
-        while job in self._jobs:
+        while job in self.needs:
             job.changed = trio.Event()
             if self._meet_peers(job) or by_itself:
-                _pump_tree(self.session)
+                pump_tree(self.session)
             while job.granted:
-                nursery.start_soon(self._ask, job, job.granted.pop())
-            again = look_again(job, self._transports, trio.current_time())
-            if again is None or job not in self._jobs:
+                nursery.start_soon(ask, job, job.granted.pop())
+            again = look_again(job, self.pool, trio.current_time())
+            if again is None or job not in self.needs:
                 return
             with trio.move_on_at(again) as patience:
                 await job.changed.wait()
@@ -101,21 +144,28 @@ class Fetcher:
             try:
                 transport = open_transport(peer) if isinstance(peer, str) else _own_transport(peer)
             except Exception as error:  # noqa: BLE001  # raised where the want is
-                self._fail(job, error)
+                self.fail(job, error)
                 return False
-            record = self._ledger.add(Peer(transport.url, transport.public, transport.can.best_in_flight))
+            record = self._ledger.add(_peer_at(transport))
+            if not transport.can.car:
+                record.cars = False
             self._transports.setdefault(record, transport)
+            self.pool.add(record)
             self._known.add(key)
         return True
 
+    def transport(self, record: Record) -> Transport:
+        """Return how to ask the peer of *record*."""
+        return self._transports[record]
+
     def pump(self) -> bool:
         """Hand out work: let the plan decide, count it, and wake those who got something. Returns if any did."""
-        self._freed = False
-        if not self._jobs or self.session.ended is not None:
+        self.ends.freed = False
+        if not self.needs or self.session.ended is not None:
             return False
         now = trio.current_time()
         room = self.session.account.room()
-        grants = assign(self._jobs, self._transports, room=room, now=now, hedges=self._hedges.allows())
+        grants = assign(self.needs, self.pool, room=room, now=now, hedges=self._hedges.allows())
         for grant in grants:
             job = grant.job
             assert isinstance(job, Waiting)
@@ -123,8 +173,8 @@ class Fetcher:
                 self.session.account.request_begins()
             except LimitReached as spent:
                 if not job.asks:  # what is under way may still bring it
-                    self._tell(events.Spent(now, spent.limit))
-                    self._fail(job, spent)
+                    self.ends.tell(events.Spent(now, spent.limit))
+                    self.fail(job, spent)
                 continue
             self._send(job, grant, now)
         return bool(grants)
@@ -135,120 +185,117 @@ class Fetcher:
         late_at = now + late_after(grant.predicted, record.usual)
         ask = Ask(record, job.name, job.size, now, predicted=grant.predicted, late_at=late_at)
         job.asks.append(ask)
+        self.needs.changed(job)
         job.granted.append(ask)
         if self.session.hooks:
             if grant.hedge:
-                self._tell(events.Hedged(now, record.peer.public, job.cid))
-            self._tell(events.Asked(now, record.peer.public, job.cid))
+                self.ends.tell(events.Hedged(now, record.peer.public, job.cid))
+            self.ends.tell(events.Asked(now, record.peer.public, job.cid))
         job.poke()
 
-    def _fail(self, job: Waiting, error: Exception) -> None:
+    def fail(self, job: Waiting, error: Exception) -> None:
         """Give *job* up because of *error*."""
         job.error = error
-        self._jobs.pop(job, None)
+        self.needs.drop(job)
         job.poke()
 
     async def _ask(self, job: Waiting, ask: Ask) -> None:
-        """Ask one peer, verify what it sends, and note how it went."""
-        try:
-            data = await self._transports[ask.record].block(job.cid, progress=partial(self._arrived, ask))
+        """Ask one peer for one block, verify what it sends, and note how it went."""
+        with self.noting(job, ask):
+            data = await self._transports[ask.record].block(job.cid, progress=partial(self.ends.arrived, ask))
             await check(job.cid, data)
-        except HashMismatch as error:
-            self._lied(job, ask, error)
-        except (NotHere, Denied) as error:
-            self._refused(job, ask, error)
-        except BlockTooLarge as error:
-            self._failed(job, ask, BadAnswer(str(error), peer=ask.record.peer.public))
-        except PeerError as error:
-            self._failed(job, ask, error)
-        except OSError as error:  # a transport of somebody's own, which leaves it at that
-            self._failed(job, ask, PeerFailed(str(error) or repr(error), peer=ask.record.peer.public))
-        except Exception as error:  # noqa: BLE001  # a fault in a transport: raised where the want is
-            self._failed(job, ask, PeerFailed(f"its transport raised {error!r}", peer=ask.record.peer.public))
-            self._fail(job, error)
-        except BaseException:
-            self._dropped(job, ask)
-            raise
-        else:
-            self._found(job, ask, data)
-        _pump_tree(self.session)
+            self.ends.found(job, ask, len(data), wasted=0 if job.data is None else ask.received)
+            open_up(ask.record, self.pool.size)
+            self.give(Block.vouched(job.cid, data), ask.record)
+        pump_tree(self.session)
 
-    # --- what an ask can come to
+    def noting(self, job: Waiting, ask: Ask) -> Noting:
+        """Return the scope of one request, which notes how it went if that was not well."""
+        return Noting(self, job, ask)
 
-    def _arrived(self, ask: Ask, count: int) -> None:
-        ask.arrived(count, trio.current_time())
-        self.session.account.received(count)
+    def give(self, block: Block, giver: Record) -> bool:
+        """Hand a verified block to whoever waits for it; returns if anybody did. CARs need not bring it any more."""
+        name = block.cid.multihash
+        if block.cid.codec != RAW:
+            self._givers[name] = giver
+            if len(self._givers) > MOST_GIVERS:
+                self._givers.popitem(last=False)
+        self.covers.arrived(block)
+        waiting = [job for job in self._jobs.get(name, ()) if job.data is None]
+        for job in waiting:
+            job.data = block.data
+            self.needs.drop(job)
+            job.poke()
+        return bool(waiting)
 
-    def _found(self, job: Waiting, ask: Ask, data: bytes) -> None:
-        now = trio.current_time()
-        if ask.received < len(data):
-            self._arrived(ask, len(data) - ask.received)  # a transport that does not tell how it gets on
-        self._over(job, ask, wasted=0 if job.data is None else ask.received)
-        ask.found(now)
-        job.data = data
-        self._jobs.pop(job, None)
-        job.poke()
-        if self.session.hooks:
-            self._tell(events.Answered(now, ask.record.peer.public, job.cid, len(data), now - ask.began))
+    def lacked(self) -> None:
+        """Note that a peer lacks something, so that from now on it matters who has what."""
+        self._partial = True
 
-    def _refused(self, job: Waiting, ask: Ask, error: PeerError) -> None:
-        now = trio.current_time()
-        self._unserved(job, ask, error)
-        ask.missing(now)
-        self._tell(events.Refused(now, ask.record.peer.public, job.cid, str(error)))
-
-    def _failed(self, job: Waiting, ask: Ask, error: PeerError) -> None:
-        now = trio.current_time()
-        self._unserved(job, ask, error)
-        asked_for = error.retry_after if isinstance(error, Busy) else None
-        seconds = ask.failed(str(error), now, asked_for=asked_for)
-        self._tell(events.Failed(now, ask.record.peer.public, job.cid, str(error)))
-        if seconds:
-            self._tell(events.Rested(now, ask.record.peer.public, seconds, str(error)))
-        self._poke_tree()
-
-    def _lied(self, job: Waiting, ask: Ask, error: HashMismatch) -> None:
-        lie = Lied(f"{ask.record.peer.public} sent bytes that do not match {job.cid}", peer=ask.record.peer.public)
-        lie.__cause__ = error
-        self._unserved(job, ask, lie)
-        ask.lied(str(lie))
-        self._tell(events.Lied(trio.current_time(), ask.record.peer.public, job.cid, str(lie)))
-        self._poke_tree()
-
-    def _unserved(self, job: Waiting, ask: Ask, error: PeerError) -> None:
-        self._over(job, ask, wasted=ask.received)
-        job.note(ask.record, error)
-        job.poke()
-
-    def _dropped(self, job: Waiting, ask: Ask) -> None:
-        now = trio.current_time()
-        self._over(job, ask, wasted=ask.received)
-        seconds = ask.dropped(now)
-        public = ask.record.peer.public
-        self._tell(events.Dropped(now, public, job.cid, ask.received))
-        if seconds:
-            self._tell(events.Rested(now, public, seconds, ask.record.reason or ""))
-            self._poke_tree()
-
-    def _over(self, job: Waiting, ask: Ask, *, wasted: int) -> None:
-        job.asks.remove(ask)
-        self._freed = True
-        self.session.account.request_ends(wasted)
+    def _who_gave(self, near: CID | None) -> tuple[Record, ...]:
+        if near is None or not self._partial:
+            return ()
+        giver = self._givers.get(near.multihash)
+        return () if giver is None else (giver,)
 
     def _poke_tree(self) -> None:
         """A peer has become worse: jobs that counted on it look again, those of other sessions in the tree, too."""
         for fetcher in _TREE.of(self.session.root):
-            for job in fetcher._jobs:  # noqa: SLF001
+            for job in fetcher.needs:
+                assert isinstance(job, Waiting)
                 job.poke()
 
     def end(self) -> None:
         """The session ends: what its peers lack and who lied is known above from now on."""
         del _TREE.of(self.session.root)[self]
+        self.pool.close()
         self._poke_tree()
 
-    def _tell(self, event: events.Event) -> None:
-        if self.session.hooks:
-            self.session.hooks.tell(event)
+
+class Noting:
+    """Around one request: an error of the peer ends here, noted; any other passes, and the request was dropped."""
+
+    __slots__ = ("_ask", "_fetcher", "_job", "harmless", "kept")
+
+    def __init__(self, fetcher: Fetcher, job: Waiting, ask: Ask) -> None:
+        self._fetcher, self._job, self._ask = fetcher, job, ask
+        self.kept = 0
+        """Bytes that are of use even if it does not end well."""
+        self.harmless = False
+        """Whether its failure is no reason to leave the peer alone."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
+        if error is None:
+            return False
+        fetcher, job, ask = self._fetcher, self._job, self._ask
+        ends, public = fetcher.ends, ask.record.peer.public
+        match error:
+            case HashMismatch():
+                ends.lied(job, ask, error, kept=self.kept)
+            case NotHere() | Denied():
+                fetcher.lacked()
+                ends.refused(job, ask, error)
+            case BlockTooLarge():
+                ends.failed(job, ask, BadAnswer(str(error), peer=public), kept=self.kept)
+            case PeerError():
+                ends.failed(job, ask, error, kept=self.kept, rest=not (self.harmless or self.kept))
+            case OSError():  # a transport of somebody's own, which leaves it at that
+                ends.failed(job, ask, PeerFailed(str(error) or repr(error), peer=public), kept=self.kept)
+            case Exception():  # a fault in a transport: raised where the want is
+                ends.failed(job, ask, PeerFailed(f"its transport raised {error!r}", peer=public), kept=self.kept)
+                fetcher.fail(job, error)
+            case _:
+                ends.dropped(job, ask, kept=self.kept)
+                return False
+        return True
+
+
+def _peer_at(transport: Transport) -> Peer:
+    endpoint: str = getattr(transport, "endpoint", "")  # a transport of somebody's own need not say
+    return Peer(transport.url, transport.public, transport.can.best_in_flight, endpoint)
 
 
 def _own_transport(peer: HasUrl) -> Transport:
@@ -269,7 +316,7 @@ def _make(s: Session) -> Fetcher:
 FETCHER: Slot[Fetcher] = Slot("fetch", make=_make, end=Fetcher.end)
 
 
-def _pump_tree(s: Session) -> None:
+def pump_tree(s: Session) -> None:
     """Hand out work in every session of the tree: they share the peers' windows and the limits."""
     tree = _TREE.of(s.root)
     for fetcher in tuple(tree):
@@ -277,10 +324,11 @@ def _pump_tree(s: Session) -> None:
             tree[fetcher] = tree.pop(fetcher)  # who got something comes last the next time
 
 
-async def fetch(s: Session, cid: CID) -> bytes:
+async def fetch(s: Session, cid: CID, *, near: CID | None = None) -> bytes:
     """Return the verified bytes of *cid* from the best of the session's peers.
 
-    The caller sees to it that a name is fetched once at a time (``session.share``).
+    The caller sees to it that a name is fetched once at a time (``session.share``). *near* names a block that links to
+    it: who had that, probably has this.
 
     Raises:
         BlockNotFound: every peer says it does not have it.
@@ -289,4 +337,4 @@ async def fetch(s: Session, cid: CID) -> bytes:
         LimitReached: a budget of the session is spent.
         Unsupported: the hash function of *cid* is not known here.
     """
-    return await FETCHER.of(s).get(cid)
+    return await FETCHER.of(s).get(cid, near)

@@ -15,7 +15,7 @@ from sessionctx.errors import (
     PeerError,
     PeerFailed,
 )
-from sessionctx.fetch.plan import Job
+from sessionctx.fetch.job import Job
 from sessionctx.peers import Health, Record
 
 

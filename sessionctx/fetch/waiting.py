@@ -6,7 +6,7 @@ import attrs
 import trio
 
 from sessionctx.content import CID
-from sessionctx.fetch.plan import Job
+from sessionctx.fetch.job import Job
 from sessionctx.peers import Ask
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sessionctx.peers.choose import explorable, soonest
 from sessionctx.peers.health import AFTER, Health
 from sessionctx.peers.ledger import LEDGER, Ask, Ledger, statistics
+from sessionctx.peers.line import Line
 from sessionctx.peers.peer import Peer
 from sessionctx.peers.record import PeerStatistics, Record
 from sessionctx.peers.score import Outlook, Typical, outlook, typical
@@ -15,14 +15,13 @@ __all__ = [
     "Ask",
     "Health",
     "Ledger",
+    "Line",
     "Outlook",
     "Peer",
     "PeerStatistics",
     "Record",
     "Typical",
-    "explorable",
     "outlook",
-    "soonest",
     "statistics",
     "typical",
 ]

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from sessionctx.peers.health import Health, after
+from sessionctx.peers.line import Line
 from sessionctx.peers.peer import Peer
 from sessionctx.peers.record import PeerStatistics, Record
 from sessionctx.session import Session, Slot
@@ -29,13 +30,17 @@ class Ledger:
     parent: Ledger | None = None
     _records: dict[str, Record] = attrs.field(factory=dict[str, Record], init=False, repr=False)
     """By address, which may hold credentials."""
+    _behind: dict[Hashable, list[Record]] = attrs.field(factory=dict[Hashable, list[Record]], init=False, repr=False)
+    """By endpoint."""
 
     def add(self, peer: Peer) -> Record:
         """Return the record of *peer*, made if need be."""
         record = self._records.get(peer.address)
         if record is None:
             above = None if self.parent is None else self.parent.add(peer)
-            record = self._records[peer.address] = Record(peer, above)
+            neighbours = self._behind.setdefault(peer.endpoint, [])
+            line = above.line if above is not None else neighbours[0].line if neighbours else Line()
+            record = self._records[peer.address] = Record(peer, above, line, neighbours)
             if above is not None:
                 _inherit(record, above)
         return record
@@ -103,12 +108,11 @@ class Ask:
         self.trial = record.health is Health.FRESH
         """Whether it was sent to see what an unknown peer can do."""
         self._begun = False  # to come
-        if not record.top.in_flight:
-            record.top.spoke = now
+        record.line.asked(size, now)
         for each in record.lineage:
             each.asked += 1
             each.in_flight += 1
-            each.in_flight_bytes += size
+        record.line.changed()
 
     def arrived(self, count: int, now: float) -> None:
         """Note *count* fresh bytes."""
@@ -117,23 +121,25 @@ class Ask:
         self.heard = now
         for each in record.lineage:
             each.bytes += count
-        rate = record.top.flow(count, now, first=not self._begun)
+        rate = record.line.flow(count, now, first=not self._begun)
         if rate is not None:
             record.heard(rate=rate)
+            record.line.changed()
         if not self._begun:
             self._begun = True
             record.heard(latency=now - self.began)
 
-    def found(self, now: float) -> None:
-        """It brought the right bytes."""
+    def found(self, now: float, *, timed: bool = True) -> None:
+        """It brought the right bytes; *timed* if it was known how many these would be, and so how long it may take."""
         self._end()
         record = self.record
         for each in record.lineage:
             each.found += 1
-        record.top.spoke = now
+        record.line.spoke = now
         if not self._begun:
             record.heard(latency=now - self.began)
-        record.took(now - self.began, max(SHORTEST, self.predicted))
+        if timed:
+            record.took(now - self.began, max(SHORTEST, self.predicted))
         record.had(it=True)
         record.answered(now)
 
@@ -143,7 +149,7 @@ class Ask:
         record = self.record
         for each in record.lineage:
             each.missing += 1
-        record.top.spoke = now
+        record.line.spoke = now
         record.forget_me_not(self.name)
         if not self._begun:
             record.heard(latency=now - self.began)
@@ -156,6 +162,16 @@ class Ask:
         for each in self.record.lineage:
             each.failed += 1
         return self.record.fell(reason, now, asked_for=asked_for)
+
+    def cut(self, reason: str, now: float) -> float:
+        """It ended too soon, and what came before is good: the peer may lack the rest, so it need not rest."""
+        self._end()
+        for each in self.record.lineage:
+            each.failed += 1
+        self.record.reason = reason
+        self.record.answered(now)
+        self.record.served(in_time=False)
+        return 0.0
 
     def lied(self, reason: str) -> None:
         """The bytes did not match."""
@@ -191,13 +207,14 @@ class Ask:
 
     def _end(self) -> None:
         record = self.record
+        record.line.over(self.size)
         for each in record.lineage:
             each.in_flight -= 1
-            each.in_flight_bytes -= self.size
         if self._begun:
-            record.top.receiving -= 1
+            record.line.receiving -= 1
             if record.rate is None:
-                record.heard(rate=record.top.told(SHORTEST))
+                record.heard(rate=record.line.told(SHORTEST))
+        record.line.changed()
 
 
 def _inherit(record: Record, above: Record) -> None:
@@ -208,6 +225,8 @@ def _inherit(record: Record, above: Record) -> None:
     record.try_at = above.try_at
     record.reason = above.reason
     record.latency = above.latency
+    record.nearest = above.nearest
+    record.cars = above.cars
     record.rate = above.rate
     record.success = above.success
     record.hits = above.hits
@@ -222,7 +241,9 @@ def _fold(record: Record, above: Record) -> None:
         above.forget_me_not(name)
     if record.asked:
         above.latency = _blend(above.latency, record.latency)
+        above.nearest = _blend(above.nearest, record.nearest)
         above.rate = _blend(above.rate, record.rate)
+        above.cars = above.cars if record.cars is None else record.cars
         above.success += FOLD * (record.success - above.success)
         above.hits += FOLD * (record.hits - above.hits)
         if above.health is Health.FRESH and record.health is Health.GOOD:

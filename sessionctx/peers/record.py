@@ -9,16 +9,17 @@ from typing import Final
 import attrs
 
 from sessionctx.peers.health import Health, after, rest
+from sessionctx.peers.line import Line
 from sessionctx.peers.peer import Peer
 
 MOST_ABSENT: Final = 65_536
 """How many names a peer is remembered not to have; the oldest are forgotten first."""
 GAIN: Final = 0.25
 """How much one observation moves an estimate."""
+FORGET: Final = 0.01
+"""The same for the least ever seen, so that a route that has become longer is noticed in the end."""
 SLOW_GAIN: Final = 0.05
 """The same for what is rare, so that it is remembered over some twenty answers."""
-ENOUGH: Final = 0.1
-"""Seconds in which bytes flow, until they tell a rate."""
 USUALLY: Final = 1.5
 """How many times its predicted duration an answer may take before anything is known."""
 
@@ -58,6 +59,10 @@ class Record:
 
     peer: Peer
     above: Record | None = None
+    line: Line = attrs.field(factory=Line)
+    """That to its endpoint, shared with other peers behind it and with the records above."""
+    neighbours: list[Record] = attrs.field(factory=list["Record"], repr=False)
+    """All records of this ledger behind the same endpoint, this one included: what ails one of them, ails all."""
 
     asked: int = 0
     found: int = 0
@@ -66,7 +71,6 @@ class Record:
     lied: int = 0
     cancelled: int = 0
     in_flight: int = 0
-    in_flight_bytes: int = 0
     bytes: int = 0
 
     health: Health = Health.FRESH
@@ -80,6 +84,8 @@ class Record:
     reason: str | None = None
     latency: float | None = None
     """Seconds to the first byte: follows a rise at once and a fall slowly (peak EWMA)."""
+    nearest: float | None = None
+    """The least seconds to the first byte that it was seen to take: how far it is, without what queues up there."""
     rate: float | None = None
     """Bytes per second of all its answers together, while they come: the mean of the seconds that a byte takes, so that
     it follows a fall sooner than a rise."""
@@ -91,22 +97,15 @@ class Record:
     """How many requests at a time it has earned."""
     usual: float = USUALLY
     """How many times the predicted seconds its slow answers take: follows a rise at once and a fall very slowly."""
-    receiving: int = 0
-    """How many answers have begun to come."""
-    flowed: float = 0.0
-    """Seconds in which bytes flowed, and how many, since the rate was told last."""
-    flowed_bytes: int = 0
-    spoke: float = 0.0
-    """When it was last heard from, or first asked after a time in which it had nothing to do."""
+    cars: bool | None = None
+    """Whether it serves CARs; None while nobody has asked for one."""
     absent: OrderedDict[Hashable, None] = attrs.field(factory=OrderedDict[Hashable, None])
     lineage: tuple[Record, ...] = attrs.field(init=False)
     """This record and those above it."""
-    top: Record = attrs.field(init=False)
-    """The record of the same peer at the top of the tree, which counts everything that is asked of it."""
 
     def __attrs_post_init__(self) -> None:
         self.lineage = (self,) if self.above is None else (self, *self.above.lineage)
-        self.top = self.lineage[-1]
+        self.neighbours.append(self)
 
     # --- reading
 
@@ -131,13 +130,8 @@ class Record:
         if health is Health.RESTING or health is Health.BANNED:
             return 0
         if health is Health.FRESH:  # to a fork as to its parent: each may find out for itself
-            return int(not self.in_flight and self.top.in_flight < self.peer.most)
-        return max(min(int(self.window), self.peer.most) - self.top.in_flight, 0)
-
-    def silent(self, now: float) -> float:
-        """For how many seconds nothing came from it, although something was asked."""
-        top = self.top
-        return now - top.spoke if top.in_flight else 0.0
+            return int(not self.in_flight and self.line.in_flight < self.peer.most)
+        return max(min(int(self.window), self.peer.most) - self.line.in_flight, 0)
 
     def statistics(self) -> PeerStatistics:
         """Return a frozen copy."""
@@ -166,25 +160,12 @@ class Record:
                 self.latency = latency
             else:
                 self.latency += GAIN * (latency - self.latency)
+            if self.nearest is None or latency < self.nearest:
+                self.nearest = latency
+            else:
+                self.nearest += FORGET * (latency - self.nearest)
         if rate is not None:
             self.rate = rate if self.rate is None else 1.0 / ((1.0 - GAIN) / self.rate + GAIN / rate)
-
-    def flow(self, count: int, now: float, *, first: bool) -> float | None:
-        """Note bytes from it, on whichever answer; returns its rate each time that enough have flowed to tell it."""
-        if self.receiving:  # the first bytes after a pause tell when they came, not how fast
-            self.flowed += now - self.spoke
-            self.flowed_bytes += count
-        self.receiving += first
-        self.spoke = now
-        return self.told(ENOUGH) if self.flowed >= ENOUGH else None
-
-    def told(self, seconds: float) -> float | None:
-        """Return the rate of what has flowed since this was told last, if that took so many *seconds* at least."""
-        if self.flowed < seconds or not self.flowed_bytes:
-            return None
-        rate = self.flowed_bytes / self.flowed
-        self.flowed, self.flowed_bytes = 0.0, 0
-        return rate
 
     def took(self, seconds: float, predicted: float) -> None:
         """Learn from one answer how much later than predicted it may be."""
@@ -219,8 +200,16 @@ class Record:
     def fell(self, reason: str, now: float, *, asked_for: float | None = None) -> float:
         """It failed: it rests, and its window closes by half. Returns for how many seconds, 0 if it does so already.
 
-        While it rests, this is one more request broken by the same outage: only what it *asked_for* lengthens the rest.
+        So do its neighbours: it is the endpoint that failed. While it rests, this is one more request broken by the
+        same outage: only what it *asked_for* lengthens the rest.
         """
+        for other in self.neighbours:
+            if other is not self:
+                other.rests(reason, now, asked_for)
+        return self.rests(reason, now, asked_for)
+
+    def rests(self, reason: str, now: float, asked_for: float | None) -> float:
+        """Rest, because this peer or a neighbour failed; returns as `fell` does."""
         was = self.wake(now)
         self.health = after(self.health, "failed")
         self.served(in_time=False)

@@ -67,6 +67,6 @@ def outlook(record: Record, middle: Typical, now: float) -> Outlook:
     """
     latency = middle.latency if record.latency is None else record.latency
     rate = middle.rate if record.rate is None else record.rate
-    ahead = record.top.in_flight_bytes
+    line = record.line
     tries = 1.0 / (max(record.success, LEAST_CHANCE) * max(record.hits, LEAST_CHANCE))
-    return Outlook(record, max(latency, record.silent(now)) + ahead / rate, 1.0 / rate, tries)
+    return Outlook(record, max(latency, line.silent(now)) + line.in_flight_bytes / rate, 1.0 / rate, tries)

@@ -43,21 +43,50 @@ def _cost(peers, width, count):
 
 @bench("fetch.plan")
 def plan(quick):
-    """One turn of the plan: every peer but one is busy, so that all wants are looked at."""
-    from sessionctx.fetch import Job, assign
-    from sessionctx.peers import Ask, Health, Ledger, Peer
+    """What one decision costs: whom to ask for a want, and keeping the peers in order when it is asked and answered."""
+    for peers, wants in ((4, 32), (16, 64), (100, 64), (1000, 64)):
+        costs = [_decisions(peers, wants, 200 if quick else 20_000) for _ in range(1 if quick else 5)]
+        spread = statistics.median(costs) / min(costs) - 1
+        yield Row(f"one decision, {peers} peers, {wants} wants at a time", min(costs), "us", 20, spread)
 
-    for peers, wants in ((4, 32), (16, 64), (1000, 64)):
-        ledger, records = Ledger(), {}
-        for n in range(peers):
-            record = ledger.add(Peer(f"fake://{n}", f"fake://{n}"))
-            record.health, record.latency, record.rate, record.window = Health.GOOD, 0.01 * (n % 7 + 1), 1e7, 8.0
-            records[record] = None
-            for i in range(8 if n else 7):
-                Ask(record, f"elsewhere {i}", 1000, 0.0, predicted=1.0, late_at=9.0)
-        jobs = {Job(n, 256 * KiB): None for n in range(wants)}
-        call = partial(assign, jobs, records, room=float("inf"), now=0.0, hedges=True)
-        yield measure(f"one turn, {peers} peers, {wants} wants", call, unit="us", quick=quick)
+
+def _decisions(peers, wants, count):
+    """Microseconds in the plan per request, of *count* requests that are answered one by one, the oldest first."""
+    from collections import deque
+
+    from sessionctx.fetch import Job, Needs, Pool, assign
+    from sessionctx.peers import Ask, Ledger, Peer
+
+    ledger = Ledger()
+    records = [ledger.add(Peer(f"fake://{n}", f"fake://{n}")) for n in range(peers)]
+    for n, record in enumerate(records):
+        for _ in range(8):
+            Ask(record, "before", 1000, 0.0, predicted=1.0).found(0.01 * (n % 7 + 1))
+        record.rate = 1e7 / (n % 5 + 1)
+    needs, pool, flying = Needs(), Pool(records), deque()
+    spent = decided = now = 0.0
+    names = iter(range(10**9))
+    while decided < count:
+        while len(needs) < wants:
+            needs.add(Job(next(names), 256 * KiB))
+        began = time.thread_time()
+        grants = assign(needs, pool, room=float("inf"), now=now, hedges=True)
+        spent += time.thread_time() - began
+        decided += len(grants)
+        for grant in grants:
+            ask = Ask(grant.record, grant.job.name, grant.job.size, now, predicted=grant.predicted, late_at=now + 99)
+            grant.job.asks.append(ask)
+            flying.append((grant.job, ask))
+            began = time.thread_time()
+            needs.changed(grant.job)
+            spent += time.thread_time() - began
+        now += 0.001
+        job, ask = flying.popleft()
+        ask.arrived(256 * KiB, now)
+        ask.found(now)
+        job.asks.clear()
+        needs.drop(job)
+    return spent / decided * 1e6
 
 
 @bench("fetch.ledger")

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx.errors import BadAnswer, Busy, NotHere, PeerFailed, Stalled, Unreachable
-from sessionctx.fetch import Job, assign, look_again
-from sessionctx.fetch.plan import FEW_TRIES, MOST_TRIES, PATIENCE
+from sessionctx.fetch import Job, Needs, Pool
+from sessionctx.fetch import assign as assign_by
+from sessionctx.fetch import look_again as look_again_by
+from sessionctx.fetch.job import FEW_TRIES, MOST_TRIES, PATIENCE
 from sessionctx.peers import Health, outlook, typical
 
 NOW = 100.0
@@ -19,6 +21,31 @@ NOW = 100.0
 
 def jobs_of(n, size=1000):
     return [Job(f"job {i}", size) for i in range(n)]
+
+
+def pool_of(records):
+    """A pool of the records as they are, ordered for jobs of 1000 bytes."""
+    return Pool(records, size=1000)
+
+
+def assign(jobs, records, **options):
+    """One turn of the plan over plain lists."""
+    needs, pool = Needs(), pool_of(records)
+    for job in jobs:
+        needs.add(job)
+    try:
+        return assign_by(needs, pool, **options)
+    finally:
+        pool.close()
+
+
+def look_again(job, records, now):
+    pool = pool_of(records)
+    pool.update(now)
+    try:
+        return look_again_by(job, pool, now)
+    finally:
+        pool.close()
 
 
 def turn(jobs, records, *, room=inf, now=NOW, hedges=True):

@@ -177,9 +177,9 @@ class Play:
         for s in self.sessions:
             assert s.statistics().in_flight == 0
             for record in LEDGER.of(s).records() if LEDGER in s.slots else ():
-                assert (record.in_flight, record.in_flight_bytes) == (0, 0)
+                assert (record.in_flight, record.line.in_flight_bytes) == (0, 0)
             if FETCHER in s.slots:
-                assert not FETCHER.of(s)._jobs
+                assert not FETCHER.of(s).needs
         assert all(peer.in_flight == 0 for peer in self.peers)
 
     def check_fates(self):

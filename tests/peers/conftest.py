@@ -6,6 +6,8 @@ import pytest
 
 from sessionctx.peers import Ask, Ledger, Peer
 
+LINE = {"in_flight_bytes": "in_flight_bytes", "spoke": "spoke", "owing": "in_flight"}  # what belongs to the line
+
 
 @pytest.fixture(scope="session")
 def peer():
@@ -24,7 +26,7 @@ def known(peer):
     def known(n=0, most=8, **estimates):
         record = Ledger().add(peer(n, most))
         for name, value in estimates.items():
-            setattr(record, name, value)
+            setattr(*((record.line, LINE[name]) if name in LINE else (record, name)), value)
         return record
 
     return known

@@ -42,7 +42,10 @@ def test_every_request_is_accounted_here_and_above(steps, peer, ask):
                 entry[4].append(what)
     for branch, ledger in enumerate(ledgers):
         for record in ledger.records():
-            check(record, [entry for entry in diary if peer(entry[1]) == record.peer and below(entry[0], branch)])
+            theirs = [entry for entry in diary if peer(entry[1]) == record.peer]
+            check(record, [entry for entry in theirs if below(entry[0], branch)])
+            flying = [entry[2].size for entry in theirs if not entry[4]]
+            assert (record.line.in_flight, record.line.in_flight_bytes) == (len(flying), sum(flying))
 
 
 def below(branch, above):
@@ -58,7 +61,6 @@ def check(record, entries):
     flying = [entry for entry in entries if not entry[4]]
     assert counted.asked == len(entries)
     assert counted.in_flight == len(flying)
-    assert record.in_flight_bytes == sum(entry[2].size for entry in flying)
     assert counted.bytes == sum(sum(entry[3]) for entry in entries)
     for ending in ENDINGS:
         name = "cancelled" if ending == "dropped" else ending
@@ -224,8 +226,8 @@ def test_the_load_of_a_peer_is_that_of_all_forks_together(peer, ask):
     for _ in range(3):
         ask(one, size=100)
     assert other.room(0.0) == 1
-    assert other.silent(7.0) == 7.0
-    assert other.top.in_flight_bytes == 300
+    assert other.line.silent(7.0) == 7.0
+    assert other.line.in_flight_bytes == 300
 
 
 def test_each_fork_may_try_an_unknown_peer_for_itself_within_what_that_takes(peer, ask):

@@ -300,7 +300,7 @@ def test_pauses_between_answers_take_nothing_from_the_rate(record, ask):
         each.arrived(500, n * 100.0 + 50.5)
         each.found(n * 100.0 + 50.5)
     assert record.rate == pytest.approx(1000)
-    assert record.receiving == 0
+    assert record.line.receiving == 0
 
 
 def test_a_peer_that_had_fallen_silent_rests_when_its_request_is_dropped(record, ask):
@@ -383,7 +383,7 @@ def test_whatever_happens_a_record_stays_sane(steps, most, lies, peer, ask):
 
 
 def check_sane(record, now, flying, *, banned, rests_until):
-    assert (record.in_flight, record.in_flight_bytes) == (len(flying), sum(each.size for each in flying))
+    assert (record.in_flight, record.line.in_flight_bytes) == (len(flying), sum(each.size for each in flying))
     assert (record.wake(now) is Health.BANNED) == banned
     if not banned:
         assert (record.wake(now) is Health.RESTING) == (now < rests_until)

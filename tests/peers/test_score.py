@@ -21,7 +21,7 @@ KNOWN = st.fixed_dictionaries(
         "rate": st.one_of(st.none(), RATES),
         "success": st.floats(0, 1),
         "in_flight_bytes": COUNTS,
-        "in_flight": st.integers(0, 3),
+        "owing": st.integers(0, 3),
         "spoke": st.floats(0, 1e4),
     }
 )
@@ -81,7 +81,7 @@ def test_a_peer_that_owes_an_answer_and_is_silent_is_expected_ever_later(known, 
     each = ask(record, 100.0, size=0)
     assert [expected(record, 0, now=now) for now in (100.0, 100.5, 101.0, 120.0)] == [idle, idle, 1.0, 20.0]
     each.arrived(1, 120.0)
-    assert record.silent(120.0) == 0
+    assert record.line.silent(120.0) == 0
     each.missing(140.0)
     assert expected(record, 0, now=150.0) == expected(record, 0, now=900.0)  # it owes nothing
 

@@ -1,0 +1,205 @@
+"""Carrying: one CAR brings all that hangs below a name, and whoever waits for any of it gets it from there.
+
+A carry never fails anybody: what it does not bring is asked for block by block, from whoever has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+import attrs
+import trio
+
+from sessionctx.content import Block
+from sessionctx.errors import BadAnswer, CarError, CarTruncated, LimitReached, SessionEnded
+from sessionctx.fetch.check import check
+from sessionctx.fetch.cover import Cover
+from sessionctx.fetch.run import Fetcher, Noting, pump_tree
+from sessionctx.fetch.stripe import MANY, STRIPE, Sweep
+from sessionctx.fetch.waiting import Waiting
+from sessionctx.peers import Ask
+from sessionctx.transports import CarAnswer
+
+BATCH: Final = 512 * 1024
+"""Bytes of blocks that go to the store together."""
+BATCH_BLOCKS: Final = 128
+FLUSH: Final = 1.0
+"""Seconds that storing the last ones may take when the carry is cancelled."""
+STALL: Final = 0.5
+"""Seconds without a byte, after which others are asked for what a CAR was to bring next."""
+TICK: Final = 0.05
+"""Seconds between two looks at how it gets on."""
+MOST_HELP: Final = 16
+"""Blocks that others bring at a time, from the far end of a CAR."""
+
+Keep = Callable[[list[Block]], Awaitable[object]]
+"""Stores verified blocks."""
+
+
+@attrs.define(eq=False)
+class Carry:
+    """One sub-DAG on its way as a CAR. From its making, whoever wants a part of it waits for that."""
+
+    fetcher: Fetcher
+    sweep: Sweep
+    keep: Keep
+    _cover: Cover = attrs.field(init=False)
+    _job: Waiting = attrs.field(init=False)
+    _batch: list[Block] = attrs.field(factory=list[Block], init=False)
+    _batch_bytes: int = attrs.field(default=0, init=False)
+    _helping: set[bytes] = attrs.field(factory=set[bytes], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        sweep = self.sweep
+        size = STRIPE // 4 if sweep.size is None else sweep.size
+        self._job = Waiting(sweep.root.multihash, size, cid=sweep.root, car=True)
+        self._cover = Cover(sweep, self._job)
+        self.fetcher.covers.open(self._cover)
+
+    async def run(self) -> None:
+        """Bring it, as far as one CAR does that."""
+        try:
+            with suppress(SessionEnded, LimitReached), self.fetcher.session.want(f"{self.sweep.root}/..."):
+                self._job.deadline = trio.current_effective_deadline()
+                async with trio.open_nursery() as helpers:
+                    await self.fetcher.work(self._job, partial(self._ask, helpers))
+        finally:
+            self.fetcher.covers.close(self._cover)
+            for block in self._batch:
+                self.fetcher.covers.held.pop(block.cid.multihash, None)
+
+    async def _ask(self, helpers: trio.Nursery, job: Waiting, ask: Ask) -> None:
+        """Ask one peer for it, and take in what comes."""
+        fetcher = self.fetcher
+        fetcher.covers.asked(self._cover, ask)
+        with fetcher.noting(job, ask) as noting:
+            await self._beside(partial(self._watch, helpers, ask), partial(self._receive, ask, noting))
+            fetcher.ends.found(job, ask, noting.kept, wasted=ask.received - noting.kept, timed=False)
+            fetcher.needs.drop(job)
+        if noting.kept:
+            fetcher.needs.drop(job)  # what is still missing is somebody else's
+        job.poke()
+        pump_tree(fetcher.session)
+
+    async def _beside(self, watch: Callable[[], Awaitable[None]], work: Callable[[], Awaitable[None]]) -> None:
+        """Do the *work* while something keeps *watch*; errors of the work come out as they are."""
+        failed: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001  # raised below, outside of the nursery
+                failed = error
+            nursery.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+
+    # --- taking in
+
+    async def _receive(self, ask: Ask, noting: Noting) -> None:
+        sweep, record = self.sweep, ask.record
+        transport = self.fetcher.transport(record)
+        arrived = partial(self.fetcher.ends.arrived, ask)
+        asked = transport.car(sweep.root, path=sweep.path, scope=sweep.scope, span=sweep.span, progress=arrived)
+        try:
+            async with asked as answer:
+                await self._take_in(answer, ask, noting)
+        except (BadAnswer, CarError) as error:
+            if not record.cars and not isinstance(error, CarTruncated):
+                record.cars = False  # it has never sent one: from now on it is asked for blocks only
+                noting.harmless = True
+            raise BadAnswer(str(error), peer=record.peer.public) from error
+        finally:
+            await self._flush()
+        if sweep.exact and not sweep.done and not self._too_long():
+            missing = sweep.next()
+            assert missing is not None
+            record.forget_me_not(missing.multihash)
+            raise BadAnswer(f"{record.peer.public} sent a CAR that lacks {missing}", peer=record.peer.public)
+
+    async def _take_in(self, answer: CarAnswer, ask: Ask, noting: Noting) -> None:
+        """Verify, hand out and keep what is expected of what comes; leave when it has all come."""
+        sweep, unexpected = self.sweep, 0
+        async for cid, data in answer:
+            if not sweep.expects(cid.multihash):
+                unexpected += len(data)
+                if unexpected > STRIPE + sweep.came:
+                    raise BadAnswer(
+                        f"{ask.record.peer.public} sends what nobody asked for", peer=ask.record.peer.public
+                    )
+                continue
+            await check(cid, data)
+            ask.record.cars = True
+            noting.kept += len(data)
+            await self._take(Block.vouched(cid, data), ask)
+            if sweep.done or self._too_long():
+                return
+
+    async def _take(self, block: Block, ask: Ask) -> None:
+        if self.fetcher.give(block, ask.record):
+            return  # whoever waits for it keeps it, too
+        self.fetcher.covers.held[block.cid.multihash] = block.data
+        self._batch.append(block)
+        self._batch_bytes += len(block.data)
+        if self._batch_bytes >= BATCH or len(self._batch) >= BATCH_BLOCKS:
+            await self._store()
+
+    async def _store(self) -> None:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        try:
+            await self.keep(batch)
+        finally:
+            for block in batch:
+                self.fetcher.covers.held.pop(block.cid.multihash, None)
+
+    async def _flush(self) -> None:
+        """Store the rest, even on the way out: what is verified is not fetched again."""
+        if self._batch:
+            with trio.move_on_after(FLUSH, shield=True):
+                await self._store()
+
+    def _too_long(self) -> bool:
+        """Whether more has come than was said to be there, by far; the rest is divided among the peers."""
+        return self.sweep.size is not None and self.sweep.came > 4 * self.sweep.size + STRIPE
+
+    # --- watching it
+
+    async def _watch(self, helpers: trio.Nursery, ask: Ask) -> None:
+        """Rely on it no longer when it stalls; and let others begin at its far end, where that saves time."""
+        covers, record = self.fetcher.covers, ask.record
+        while True:
+            await trio.sleep(TICK)
+            silent = trio.current_time() - ask.heard
+            if silent >= max(STALL, 4 * (record.latency or 0.0)):
+                covers.give_up(self._cover)
+                pump_tree(self.fetcher.session)
+                return
+            self._get_help(helpers, ask)
+
+    def _get_help(self, helpers: trio.Nursery, ask: Ask) -> None:
+        """Ask peers that have nothing to do for what comes last, if they will have it long before."""
+        sweep, pool, now = self.sweep, self.fetcher.pool, trio.current_time()
+        if not sweep.exact or not ask.received or self.fetcher.needs.waiting:
+            return
+        left = sweep.left() * (now - ask.began) / ask.received
+        for standing in pool.rest_of(pool.ready):
+            if standing.record is ask.record or standing.outlook.expected(sweep.mean()) * 2 > left:
+                continue
+            for _ in range(standing.room):
+                far = next((cid for cid in sweep.from_the_end() if cid.multihash not in self._helping), None)
+                if far is None or len(sweep) < 2 * len(self._helping) + MANY or len(self._helping) >= MOST_HELP:
+                    return
+                self._helping.add(far.multihash)
+                helpers.start_soon(self._help, Waiting(far.multihash, int(sweep.mean()), cid=far, barred=ask.record))
+
+    async def _help(self, job: Waiting) -> None:
+        """Get one block from somebody else."""
+        try:
+            block = await self.fetcher.one(job)
+            if block is not None:
+                await self.keep([block])
+        finally:
+            self._helping.discard(job.cid.multihash)

@@ -1,0 +1,113 @@
+"""A job of the plan: one name that is being fetched, how it stands, and whether there is hope. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Final
+
+import attrs
+
+from sessionctx.errors import BadAnswer, PeerError, Stalled, Unreachable
+from sessionctx.peers import Ask, Health, Record
+
+PATIENCE: Final = 60.0
+"""Seconds; a peer that rests for longer is not waited for."""
+MOST_TRIES: Final = 5
+"""How often one peer may fail for one want. Those that are unlikely to recover within seconds get less."""
+FEW_TRIES: Final = 2
+LEAST_DEAD: Final = 2.0
+"""Seconds; a request that is silent for less is not given up."""
+MUCH_LATER: Final = 10.0
+"""Times its predicted duration, after which a silent request is given up."""
+
+
+@attrs.define(eq=False)
+class Job:
+    """One name that is being fetched, and how it stands."""
+
+    name: Hashable
+    size: int
+    """Bytes expected."""
+    deadline: float = float("inf")
+    near: tuple[Record, ...] = ()
+    """Who had what links to it."""
+    car: bool = False
+    """Whether it is all that hangs below the name that is wanted, as a CAR, and not the one block."""
+    covered: bool = False
+    """Whether a CAR that was decided on will bring it: it is not asked for by itself, unless that is late."""
+    barred: Record | None = None
+    """Who is not to be asked: it sends this already, behind other things."""
+    number: int = 0
+    """Its place in the order of need."""
+    asks: list[Ask] = attrs.field(factory=list[Ask])
+    """Requests on their way, the oldest first."""
+    errors: dict[Record, PeerError] = attrs.field(factory=dict[Record, PeerError])
+    """What each peer's last try came to."""
+    tries: dict[Record, int] = attrs.field(factory=dict[Record, int])
+
+    def note(self, record: Record, error: PeerError) -> None:
+        """Remember that a try with this peer came to *error*."""
+        self.errors[record] = error
+        self.tries[record] = self.tries.get(record, 0) + 1
+
+    def spent(self, record: Record) -> bool:
+        """Whether this peer has nothing more to give to this want: it lacks the name, or has failed too often."""
+        if record.lacks(self.name) or (self.car and record.cars is False):
+            return True
+        if not self.tries:
+            return False
+        few = isinstance(self.errors.get(record), Unreachable | Stalled | BadAnswer)
+        return self.tries.get(record, 0) >= (FEW_TRIES if few else MOST_TRIES)
+
+    def may(self, record: Record) -> bool:
+        """Whether a peer that is awake may be asked for it: it is not being asked already, and not spent."""
+        if record is self.barred:
+            return False
+        for ask in self.asks:
+            if ask.record is record:
+                return False
+        return not self.spent(record)
+
+    def hopeless(self, record: Record, now: float) -> bool:
+        """Whether this peer will not serve this want, however long it is waited for."""
+        health = record.wake(now)
+        if health is Health.BANNED or record is self.barred or self.spent(record):
+            return True
+        return health is Health.RESTING and record.rest_until > min(now + PATIENCE, self.deadline)
+
+    def in_a_hurry(self, record: Record, now: float) -> bool:
+        """Whether somebody with more time than its caller could wait for this peer's rest to end."""
+        return record.wake(now) is Health.RESTING and self.deadline < record.rest_until <= now + PATIENCE
+
+    def on_trial(self) -> bool:
+        """Whether it is being asked of unknown peers only."""
+        for ask in self.asks:  # noqa: SIM110  # all() takes thrice the time, for every job at every turn
+            if not ask.trial:
+                return False
+        return True
+
+    def late_at(self) -> float:
+        """Return when the last of its requests counts as late, so that a hedge may double it."""
+        return self.asks[0].late_at if len(self.asks) == 1 else max(ask.late_at for ask in self.asks)
+
+    def crawls(self, now: float) -> bool:
+        """Whether all of its requests take many times longer than predicted, even if bytes come."""
+        return all(now - ask.began >= max(LEAST_DEAD, MUCH_LATER * ask.predicted) for ask in self.asks)
+
+    def left(self, now: float) -> float:
+        """Return in how many seconds the first of its requests will be done, at the pace they have."""
+        return min(ask.left(now) for ask in self.asks)
+
+    def nearly_here(self, expected: float, now: float) -> bool:
+        """Whether one of its requests brings bytes, and will be done before another could be, in *expected* seconds."""
+        return any(ask.received and ask.left(now) < expected for ask in self.asks)
+
+    def dead_at(self) -> float:
+        """Return when the last of its requests counts as dead if it stays silent: another is sent whatever it costs."""
+        return max(_dead_at(ask) for ask in self.asks)
+
+
+def _dead_at(ask: Ask) -> float:
+    if ask.trial:
+        return ask.late_at  # whoever waits shall not pay for exploring
+    return ask.heard + max(LEAST_DEAD, MUCH_LATER * ask.predicted)

@@ -1,0 +1,82 @@
+"""What is needed: the jobs of a session in order of need, sorted by what is to be done about them. Pure.
+
+A turn of the plan looks at those that wait and those that are late, and at none of the many that are well under way.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+import attrs
+
+from sessionctx.fetch.job import Job
+
+
+@attrs.define(eq=False)
+class Needs:
+    """The jobs of one session in order of need, sorted by what is to be done about them."""
+
+    waiting: list[tuple[int, Job]] = attrs.field(factory=list[tuple[int, "Job"]], init=False)
+    """Those that nobody is asked for, by number."""
+    trials: dict[Job, None] = attrs.field(factory=dict["Job", None], init=False)
+    """Those that only unknown peers are asked for."""
+    overdue: dict[Job, None] = attrs.field(factory=dict["Job", None], init=False)
+    """Those that are late, as far as the clock was read."""
+    _jobs: dict[Job, None] = attrs.field(factory=dict["Job", None], init=False)
+    _moments: list[tuple[float, int, Job]] = attrs.field(factory=list[tuple[float, int, "Job"]], init=False)
+    _count: int = attrs.field(default=0, init=False)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._jobs)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job: Job) -> bool:
+        return job in self._jobs
+
+    def add(self, job: Job) -> None:
+        """Take in a job: it is needed after all that are here."""
+        self._count += 1
+        job.number = self._count
+        self._jobs[job] = None
+        self.changed(job)
+
+    def drop(self, job: Job) -> None:
+        """Forget a job, if it is here: it is done, or given up."""
+        if job in self._jobs:
+            del self._jobs[job]
+            self._unsort(job)
+
+    def changed(self, job: Job) -> None:
+        """Sort a job anew: who is asked for it has changed."""
+        if job in self._jobs:
+            self._unsort(job)
+            if not job.asks:
+                if not job.covered:
+                    insort(self.waiting, (job.number, job))
+                return
+            if not job.car:  # which is not asked for twice: what it is late with is, block by block
+                if job.on_trial():
+                    self.trials[job] = None
+                heapq.heappush(self._moments, (job.late_at(), job.number, job))
+
+    def update(self, now: float) -> None:
+        """Find out what is late by now."""
+        while self._moments and self._moments[0][0] <= now:
+            job = heapq.heappop(self._moments)[2]
+            if job in self._jobs and job.asks:
+                if job.late_at() <= now:
+                    self.overdue[job] = None
+                    self.trials.pop(job, None)
+                else:
+                    heapq.heappush(self._moments, (job.late_at(), job.number, job))
+
+    def _unsort(self, job: Job) -> None:
+        at = bisect_left(self.waiting, (job.number,))
+        if at < len(self.waiting) and self.waiting[at][1] is job:
+            del self.waiting[at]
+        self.trials.pop(job, None)
+        self.overdue.pop(job, None)

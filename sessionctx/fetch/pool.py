@@ -1,0 +1,244 @@
+"""The pool: the peers of a session in the order in which they would be done, kept in order as they change. Pure.
+
+A turn of the plan looks at the best few of them, however many there are. What a change costs grows with the logarithm
+of their number (but for moving pointers within a list, a million in a tenth of a millisecond).
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Final, TypeAlias
+
+import attrs
+
+from sessionctx.fetch.window import window
+from sessionctx.peers import Health, Outlook, Record, Typical, outlook, typical
+
+BEAM: Final = 4
+"""How many of the peers that are free, and of those that are busy, a turn looks at."""
+USUAL_SIZE: Final = 256 * 1024
+"""Bytes; what a block is expected to have before the first one has come."""
+
+
+@attrs.define(eq=False)
+class Standing:
+    """How one peer stands in the pool."""
+
+    record: Record
+    serial: int
+    outlook: Outlook
+    room: int = 0
+    """How many more requests it may get."""
+    row: Row | None = None
+    """The list that it is in, if any, ..."""
+    place: tuple[float, int, Standing] | None = None
+    """... and its place there."""
+    vague: bool = False
+    """Whether it is not known how fast it is."""
+    stale: bool = False
+    """Whether something has changed since it was placed."""
+    untried: tuple[float, int, Standing] | None = None
+    """Its place among the unknown peers, if it may be tried."""
+    watch: object = None
+
+
+Row: TypeAlias = "list[tuple[float, int, Standing]]"
+
+
+class Pool:
+    """Which peers there are, and how soon each would be done with a block of the usual *size*."""
+
+    def __init__(self, records: Iterable[Record] = (), *, size: float = USUAL_SIZE) -> None:
+        self.size = size
+        """Bytes by which they are ordered."""
+        self.ready: Row = []
+        """Those that may be asked now."""
+        self.unknown: Row = []
+        """Those, too, of which it is not known how fast they are: they count as the middle of the others."""
+        self.busy: Row = []
+        """Good ones whose windows are full."""
+        self.doubtful: Row = []
+        """Unknown ones that have lost when they were tried; they get what nobody else can serve."""
+        self._standings: dict[Record, Standing] = {}
+        self._stale: list[Standing] = []
+        self._untried: Row = []
+        self._moments: list[tuple[float, int, Standing]] = []  # when rests and pauses end
+        self._good: dict[Standing, None] = {}
+        self._trying: dict[Standing, None] = {}
+        self._resting: dict[Standing, None] = {}
+        self._vague: dict[Standing, None] = {}  # those of which it is not known how fast they are
+        self._middle = Typical()
+        self._changes = 1  # since the middle was taken
+        for record in records:
+            self.add(record)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._standings)
+
+    def __len__(self) -> int:
+        return len(self._standings)
+
+    def __contains__(self, record: Record) -> bool:
+        return record in self._standings
+
+    @property
+    def known(self) -> bool:
+        """Whether any peer is known to be good."""
+        return bool(self._good)
+
+    def add(self, record: Record) -> None:
+        """Take in a peer."""
+        if record not in self._standings:
+            standing = Standing(record, len(self._standings), outlook(record, self._middle, 0.0))
+            self._standings[record] = standing
+            standing.watch = watch = partial(self._note, standing)
+            record.line.watchers.append(watch)
+            watch()
+
+    def close(self) -> None:
+        """Let go of all peers: their lines may live longer than this."""
+        for standing in self._standings.values():
+            standing.record.line.watchers.remove(standing.watch)  # type: ignore[arg-type]
+        self._standings.clear()
+
+    # --- looking
+
+    def update(self, now: float) -> None:
+        """Bring the order up to date."""
+        while self._moments and self._moments[0][0] <= now:
+            self._note(heapq.heappop(self._moments)[2])
+        while self._stale:
+            self._place(self._stale.pop(), now)
+        self._catch_silent(now)
+        if self._vague and self._changes * 4 > len(self._standings):
+            self._changes = 0  # the more peers there are, the less often
+            self._middle = typical(self._standings)
+
+    def rest_of(self, row: Row) -> Rest:
+        """Return an iterator over the peers of a *row*, which must not change meanwhile."""
+        return Rest(row, self._middle)
+
+    def first_busy(self, now: float) -> list[Standing]:
+        """Return the busy peers that would be done soonest."""
+        return self.rest_of(self.busy).take(BEAM, now)
+
+    def standings(self, records: Iterable[Record]) -> list[Standing]:
+        """Return how the peers of these *records* stand; some may have left."""
+        return [self._standings[record] for record in records if record in self._standings]
+
+    def resting(self) -> Iterator[Record]:
+        """Iterate over the peers that rest."""
+        return (standing.record for standing in self._resting)
+
+    def awake(self) -> Iterator[Record]:
+        """Iterate over the peers that do not, those that may be asked now first."""
+        for row in (self.ready, self.unknown, self.doubtful, self.busy):
+            for _, _, standing in row:
+                yield standing.record
+        for standing in self._trying:
+            yield standing.record
+
+    def explorable(self) -> Standing | None:
+        """Return an unknown peer worth one cheap try, unless one is being tried already; the least tried first."""
+        return self._untried[0][2] if self._untried and not self._trying else None
+
+    # --- keeping in order
+
+    def _note(self, standing: Standing) -> None:
+        if not standing.stale:
+            standing.stale = True
+            self._stale.append(standing)
+
+    def _place(self, standing: Standing, now: float) -> None:
+        """Put it where it belongs now."""
+        standing.stale = False
+        self._displace(standing)
+        record = standing.record
+        health = record.wake(now)
+        if health is Health.RESTING:
+            self._resting[standing] = None
+            heapq.heappush(self._moments, (record.rest_until, standing.serial, standing))
+        elif health is Health.GOOD:
+            self._good[standing] = None
+            self._changes += 1
+            bound = min(window(record, self.size), record.peer.most) - record.line.in_flight
+            self._enter(standing, max(min(record.room(now), bound), 0), now)
+        elif health is Health.FRESH:
+            self._place_unknown(standing, now)
+
+    def _place_unknown(self, standing: Standing, now: float) -> None:
+        record = standing.record
+        if record.in_flight:
+            self._trying[standing] = None
+            return
+        if record.try_at <= now:
+            standing.untried = (record.failures + record.trials, standing.serial, standing)
+            insort(self._untried, standing.untried)
+        else:
+            heapq.heappush(self._moments, (record.try_at, standing.serial, standing))
+        if room := record.room(now):
+            self._enter(standing, room, now)
+
+    def _enter(self, standing: Standing, room: int, now: float) -> None:
+        record = standing.record
+        standing.room = room
+        vague = record.latency is None or record.rate is None
+        if record.health is Health.FRESH and record.try_at > now and record.rate is None:
+            standing.row = self.doubtful
+        elif not room:
+            standing.row = self.busy
+        else:
+            standing.row = self.unknown if vague else self.ready
+        if vague:
+            self._vague[standing] = None
+        standing.vague = vague
+        standing.outlook = outlook(record, self._middle, now)
+        standing.place = (standing.outlook.expected(self.size), standing.serial, standing)
+        insort(standing.row, standing.place)
+
+    def _displace(self, standing: Standing) -> None:
+        if standing.row is not None and standing.place is not None:
+            del standing.row[bisect_left(standing.row, standing.place)]
+            standing.row = standing.place = None
+        if standing.untried is not None:
+            del self._untried[bisect_left(self._untried, standing.untried)]
+            standing.untried = None
+        standing.room = 0
+        self._good.pop(standing, None)
+        self._trying.pop(standing, None)
+        self._resting.pop(standing, None)
+        self._vague.pop(standing, None)
+
+    def _catch_silent(self, now: float) -> None:
+        """Put peers back that looked soon when they were placed, and have said nothing for too long since."""
+        for row in (self.ready, self.busy):
+            for _, _, standing in row[:BEAM]:
+                record = standing.record
+                line = record.line
+                if line.in_flight and record.latency is not None and now - line.spoke > record.latency:
+                    self._place(standing, now)
+
+
+class Rest:
+    """What is left of a row of peers while a turn goes through it."""
+
+    def __init__(self, row: Row, middle: Typical) -> None:
+        self._row = row
+        self._middle = middle
+        self._at = 0
+
+    def __iter__(self) -> Iterator[Standing]:
+        while found := self.take(1, 0.0):
+            yield from found
+
+    def take(self, count: int, now: float) -> list[Standing]:
+        """Return the next few. What is expected of those of which nothing is known follows the middle of the others."""
+        found = [standing for _, _, standing in self._row[self._at : self._at + count]]
+        self._at += len(found)
+        for standing in found:
+            if standing.vague:
+                standing.outlook = outlook(standing.record, self._middle, now)
+        return found

@@ -1,0 +1,142 @@
+"""Stripes: which part of a DAG is worth a CAR, and what of it is still missing while that comes. Pure.
+
+Where blocks are large, bytes take the time, and each block is asked for by itself, from whoever brings it soonest.
+Where they are small, round trips do, and one CAR brings all that hangs below a name in one of them. Its blocks come
+depth first: so what it will bring last is the far end of what is missing, and others can begin there meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Final, Literal, TypeAlias
+
+import attrs
+
+from sessionctx.content import CID, Block
+from sessionctx.errors import SessionctxError
+
+Scope: TypeAlias = Literal["block", "entity", "all"]
+"""How much of what a path leads to, as in the trustless gateway specification (``dag-scope``)."""
+
+STRIPE: Final = 4 * 1024 * 1024
+"""Bytes that one CAR should bring at most, as far as they are known before: more is divided among the peers."""
+SMALL: Final = 32 * 1024
+"""Bytes; asking for a block that is smaller takes longer than sending it, on any line."""
+MANY: Final = 8
+"""Small blocks below one name that are worth a CAR."""
+MOST_EXPECTED: Final = 1_000_000
+"""Names that are kept track of for one CAR; what goes beyond them is got block by block."""
+
+Follow = Callable[[Block], Iterable[CID]]
+"""Which of the links of a block lead to what is wanted, too."""
+
+
+def is_stripe(size: int | None) -> bool:
+    """Whether what hangs below a link, *size* bytes by what is said of it, is worth one CAR."""
+    return size is not None and 0 < size <= STRIPE
+
+
+def is_flat(count: int, size: int, *, small: float = SMALL) -> bool:
+    """Whether *count* leaves of *size* bytes in all are so small, on average, that one CAR of them saves time."""
+    return count >= MANY and size <= small * count
+
+
+def small_block(latency: float, rate: float, in_flight: int) -> float:
+    """Return how many bytes a block must have, for round trips not to slow down a line: *latency* seconds long, with
+    *rate* bytes per second, and so many requests *in_flight* on it.
+    """
+    return max(SMALL, latency * rate / in_flight)
+
+
+def everything(block: Block) -> Iterable[CID]:
+    """Follow all links."""
+    return block.links()
+
+
+@attrs.define(eq=False)
+class Sweep:
+    """What one CAR is to bring, and what of it is still missing, as far as that is known."""
+
+    root: CID
+    size: int | None = None
+    """Bytes in all, by what is said of it."""
+    follow: Follow = everything
+    path: str = ""
+    scope: Scope = "all"
+    span: str | None = None
+    exact: bool = True
+    """Whether all that `follow` leads to will come; otherwise some of that may not."""
+    came: int = attrs.field(default=0, init=False)
+    """Bytes of the blocks that have come."""
+    blocks: int = attrs.field(default=0, init=False)
+    _runs: list[dict[bytes, CID]] = attrs.field(factory=list[dict[bytes, CID]], init=False)
+    """What is missing, link by link, the links of one block together; what comes last first."""
+    _run_of: dict[bytes, dict[bytes, CID]] = attrs.field(factory=dict[bytes, dict[bytes, CID]], init=False)
+    _seen: set[bytes] = attrs.field(factory=set[bytes], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._expect([self.root], 0)
+
+    def __len__(self) -> int:
+        return len(self._run_of)
+
+    def expects(self, name: bytes) -> bool:
+        """Whether the block with this multihash is missing, and part of it."""
+        return name in self._run_of
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is missing."""
+        return self.exact and not self._run_of
+
+    def arrived(self, block: Block) -> None:
+        """Take note of a verified block, from wherever it came; what it links to is expected from now on."""
+        name = block.cid.multihash
+        run = self._run_of.pop(name, None)
+        if run is None:
+            return
+        cid = run[name]
+        at = self._index(run) + (next(iter(run)) == name)  # its links come next, or when all before it have come
+        del run[name]
+        self._seen.add(name)
+        self.blocks += 1
+        self.came += len(block.data)
+        with suppress(SessionctxError):  # what cannot be read leads nowhere; whoever walks will say so
+            self._expect(self.follow(Block.vouched(cid, block.data)), at)
+        if not run:
+            del self._runs[self._index(run)]
+
+    def next(self) -> CID | None:
+        """Return what should come next, if the CAR is depth first."""
+        return next(iter(self._runs[-1].values())) if self._runs else None
+
+    def from_the_end(self) -> Iterator[CID]:
+        """Iterate over what is known to be missing, beginning with what should come last."""
+        return (cid for run in self._runs for cid in reversed(run.values()))
+
+    def mean(self) -> float:
+        """Return the bytes of a block, on average."""
+        return self.came / self.blocks if self.blocks else float(SMALL)
+
+    def left(self) -> float:
+        """Return about how many bytes are still to come."""
+        known = len(self._run_of) * self.mean()
+        return known if self.size is None else max(known, self.size - self.came)
+
+    def _index(self, run: dict[bytes, CID]) -> int:
+        return next(at for at in range(len(self._runs) - 1, -1, -1) if self._runs[at] is run)
+
+    def _expect(self, links: Iterable[CID], at: int) -> None:
+        run: dict[bytes, CID] = {}
+        for cid in links:
+            name = cid.multihash
+            if cid.is_identity or name in self._seen or name in self._run_of:
+                continue
+            if len(self._run_of) >= MOST_EXPECTED:
+                self.exact = False
+                break
+            run[name] = cid
+            self._run_of[name] = run
+        if run:
+            self._runs.insert(at, run)
