@@ -36,7 +36,7 @@ class Node:
     dag: Dag
     """DAGs: get, walk, resolve paths, CAR files."""
     files: Files
-    """Files and folders: add, export, cat, ls, stat."""
+    """Files and folders: add, export, open, cat, ls, stat."""
 
     @classmethod
     def over(cls, store: Blockstore, *, peers: Iterable[PeerLike] = ()) -> Node:

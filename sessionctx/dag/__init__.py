@@ -7,6 +7,7 @@ from sessionctx.dag.car_import import import_car
 from sessionctx.dag.dag import Dag
 from sessionctx.dag.files import Files
 from sessionctx.dag.path import Ref, Resolved, resolve
+from sessionctx.dag.reader import FileReader
 from sessionctx.dag.unixfs import PROFILES, V0_2015, V1_2025, Added, Entry, Exported, Profile, Stat
 from sessionctx.dag.walk import Walk, walk
 
@@ -20,6 +21,7 @@ __all__ = [
     "Dag",
     "Entry",
     "Exported",
+    "FileReader",
     "Files",
     "Profile",
     "Ref",

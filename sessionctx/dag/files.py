@@ -1,4 +1,4 @@
-"""Files and folders: add, export, cat, ls, stat."""
+"""Files and folders: add, export, open, cat, ls, stat."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from sessionctx import session
 from sessionctx.blocks import Blockstore
 from sessionctx.dag.opened import Flat, Opened
 from sessionctx.dag.path import Ref, resolve
+from sessionctx.dag.reader import FileReader
 from sessionctx.dag.source import FromBytes, FromStream, Source
 from sessionctx.dag.unixfs.add import Added, Progress, add_path, add_pieces
 from sessionctx.dag.unixfs.export import Exported, export_to
 from sessionctx.dag.unixfs.parts import Part
 from sessionctx.dag.unixfs.profile import PROFILES, V1_2025, Profile
 from sessionctx.dag.unixfs.read import Entry, Listed, Stat, read_directory, read_file, stat_of
-from sessionctx.dag.walk import AHEAD
+from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, check_ahead
 from sessionctx.errors import Unsupported
 
 MAX_ENTRIES: Final = 10_000_000
@@ -114,10 +115,55 @@ class Files:
         found = await resolve(self._blocks, ref, path)
         return stat_of(await self._blocks.get(found.cid))
 
+    def open(
+        self,
+        ref: Ref,
+        *,
+        path: str = "",
+        offset: int = 0,
+        length: int | None = None,
+        ahead: int = AHEAD,
+        ahead_bytes: int = AHEAD_BYTES,
+    ) -> Opened[FileReader]:
+        """Open a file for reading with a cursor, as files on the disk are read; each byte is verified::
+
+            async with files.open(cid) as f:
+                head = await f.read(16)
+                f.seek(-1024, io.SEEK_END)
+                tail = await f.read()
+
+        On entering, the path is resolved and the file's first block is read. It joins or begins a session for its
+        length; leaving it cancels at once what is got ahead.
+
+        Args:
+            ref: what to read.
+            path: below *ref*.
+            offset: where the range begins that is opened; default 0. Positions in it count from there.
+            length: how many bytes it has; default: to the end. Fewer, where the file ends before.
+            ahead: how many blocks are got at a time, at most, and how many wait; default 32. It begins with one, and
+                widens as it is read.
+            ahead_bytes: how many bytes wait, about; default 32 MiB.
+
+        Raises:
+            ValueError: *offset* or *length* is negative, or *ahead* is less than 1.
+            PathNotFound, NotADirectory, NotAFile: on entering.
+            InvalidDag, DecodeError: on entering, where the first block contradicts itself.
+        """
+        check_range(offset, length)
+        check_ahead(ahead)
+
+        async def start(stack: AsyncExitStack) -> FileReader:
+            found = await resolve(self._blocks, ref, path)
+            root = await self._blocks.get(found.cid)
+            reader = FileReader(self._blocks, root, offset, length, ahead=ahead, ahead_bytes=ahead_bytes)
+            return await stack.enter_async_context(reader)
+
+        return Opened("Files.open", start)
+
     def cat(
         self, ref: Ref, *, path: str = "", offset: int = 0, length: int | None = None, ahead: int = AHEAD
     ) -> Opened[Flat[Part, bytes]]:
-        """Read a file, verified and in order, while what comes next is being got::
+        """Read a file from end to end, verified and in order, while what comes next is being got::
 
             async with files.cat(cid) as chunks:
                 async for chunk in chunks: ...
@@ -127,15 +173,14 @@ class Files:
             path: below *ref*.
             offset: the first byte wanted; default 0. What lies before it is not fetched.
             length: how many bytes; default: to the end. Less is given where the file ends before.
-            ahead: how many blocks are got at a time; default 32.
+            ahead: how many blocks are got at a time; default 32. It begins with one, and widens as it is read.
 
         Raises:
             ValueError: *offset* or *length* is negative.
             PathNotFound, NotADirectory, NotAFile: on entering or while iterating.
             InvalidDag, DagTooDeep, DecodeError: while iterating, where the blocks contradict each other.
         """
-        if offset < 0 or (length is not None and length < 0):
-            raise ValueError(f"offset and length must not be negative: {offset}, {length}")
+        check_range(offset, length)
 
         async def start(stack: AsyncExitStack) -> Flat[Part, bytes]:
             found = await resolve(self._blocks, ref, path)
@@ -176,6 +221,12 @@ def _ls(
         return Flat(await stack.enter_async_context(walk))
 
     return Opened("Files.ls", start)
+
+
+def check_range(offset: int, length: int | None) -> None:
+    """:exc:`ValueError` where one is negative."""
+    if offset < 0 or (length is not None and length < 0):
+        raise ValueError(f"offset and length must not be negative: {offset}, {length}")
 
 
 def find_profile(profile: Profile | str) -> Profile:

@@ -8,12 +8,15 @@ The frontier is the part of the depth-first order that begins at the next block 
 When a block has arrived, its links become a run right behind it. Claiming takes the first link of the first run: so
 what is fetched is always what will be needed first, as far as that is known. Each claim costs O(1), after each block
 that has links a walk over the items in front of the first run, which are few.
+
+How many blocks may be on their way, and how many leaves may wait, is the *width*. A narrow frontier begins with one, so
+that nothing competes with the first leaf, and widens with what is handed out: each leaf makes room for one more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from sessionctx.content import CID, Block
 from sessionctx.errors import DagTooDeep
@@ -24,8 +27,10 @@ V = TypeVar("V")
 Visit = Callable[[Block, T], tuple[V, Iterable[tuple[CID, T]]]]
 """What to make of a block: the value to hand out, and the links to follow with a tag for each. May raise."""
 
-OVERHEAD = 1024
+OVERHEAD: Final = 1024
 """Bytes counted for each block that waits, on top of its own."""
+NARROW: Final = 4
+"""How wide a narrow frontier is once its first leaf is handed out."""
 
 
 class Item(Generic[T, V]):
@@ -58,13 +63,23 @@ class Run(Generic[T, V]):
 
 
 class Frontier(Generic[T, V]):
-    """The next blocks of a walk. See the module for how it works; `Ahead` for what the limits mean."""
+    """The next blocks of a walk. See the module for how it works; `walk` for what the limits mean."""
 
     def __init__(
-        self, root: CID, tag: T, visit: Visit[T, V], *, ahead: int, ahead_bytes: int, dups: bool, max_depth: int
+        self,
+        root: CID,
+        tag: T,
+        visit: Visit[T, V],
+        *,
+        ahead: int,
+        ahead_bytes: int,
+        dups: bool,
+        max_depth: int,
+        narrow: bool = False,
     ) -> None:
         self._visit = visit
         self._ahead = ahead
+        self._width = 1 if narrow else ahead
         self._ahead_bytes = ahead_bytes
         self._max_depth = max_depth
         self._seen: set[CID] | None = None if dups else set()
@@ -89,7 +104,7 @@ class Frontier(Generic[T, V]):
 
     def claim(self) -> Item[T, V] | None:
         """Return the next block to get, or ``None`` if there is none, or if enough is on its way."""
-        while self._fetching < self._ahead:
+        while self._fetching < self._width:
             run = self._first_run()
             if run is None or not self._room():
                 return None
@@ -136,8 +151,17 @@ class Frontier(Generic[T, V]):
                 if item.cid in self._seen:
                     continue
                 self._seen.add(item.cid)
+            if item.leaf and self._width < self._ahead:
+                self._width = min(max(self._width + 1, NARROW), self._ahead)
             return item
         return None
+
+    def coming(self) -> Iterator[Item[T, V]]:
+        """Give what was claimed and not handed out, in order, up to the first link that nobody has looked at."""
+        at = self._head.next
+        while isinstance(at, Item):
+            yield at
+            at = at.next
 
     @property
     def ready(self) -> bool:
@@ -194,28 +218,33 @@ class Frontier(Generic[T, V]):
     def _room(self) -> bool:
         """Whether what is here and on its way leaves room for one more; the very next one always has room."""
         while self._gap is not self._head:
-            expected = self._bytes + (self._fetching + 1) * self._largest
-            if self._waiting < self._ahead and expected <= self._ahead_bytes:
+            fits = self._bytes + (self._fetching + 1) * self._largest <= self._ahead_bytes
+            if fits and self._waiting < self._width:
                 break
-            if not self._droppable or not self._drop_last():
+            found = self._last_leaf() if self._droppable else None
+            if found is None:
                 self._droppable = False
                 return False
+            if fits and self._waiting < self._ahead:
+                break  # what waits behind the gap keeps nobody in front of it from being got
+            self._drop(*found)
         return True
 
-    def _drop_last(self) -> bool:
-        """Give up the last leaf that waits behind the gap, to be got again later: others are needed before it."""
+    def _last_leaf(self) -> tuple[Item[T, V], Item[T, V] | Run[T, V]] | None:
+        """Return the last leaf that waits behind the gap, and what stands before it."""
         at: Item[T, V] | Run[T, V] | None = self._gap.next
-        last: Item[T, V] | Run[T, V] | None = None
-        before: Item[T, V] | Run[T, V] = self._gap
+        found: tuple[Item[T, V], Item[T, V] | Run[T, V]] | None = None
         while at is not None:
             if isinstance(at.next, Item) and at.next.leaf:
-                before, last = at, at.next
+                found = at.next, at
             at = at.next
-        if not isinstance(last, Item) or last.cid is None:
-            return False
-        self._remove(last, before)
-        before.next = Run(iter([(last.cid, last.tag)]), last.depth, last.next)
-        return True
+        return found
+
+    def _drop(self, leaf: Item[T, V], before: Item[T, V] | Run[T, V]) -> None:
+        """Give up a leaf that is here, to be got again later: others are needed before it."""
+        assert leaf.cid is not None
+        self._remove(leaf, before)
+        before.next = Run(iter([(leaf.cid, leaf.tag)]), leaf.depth, leaf.next)
 
     def _remove(self, item: Item[T, V], before: Item[T, V] | Run[T, V] | None = None) -> None:
         (before or self._head).next = item.next

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from contextvars import Context, copy_context
 from types import TracebackType
@@ -28,6 +28,9 @@ class Walk(Generic[T, V]):
 
     It holds the session it was entered in, and a nursery of its own for what is fetched ahead; leaving the block
     cancels that at once. An error is raised at its place in the order, as it is, and ends the walk.
+
+    A *narrow* one begins with one block at a time, and widens to *ahead* with what is handed out. *first* is the block
+    of the root, where that is here already.
     """
 
     def __init__(
@@ -41,13 +44,16 @@ class Walk(Generic[T, V]):
         ahead_bytes: int = AHEAD_BYTES,
         dups: bool = True,
         max_depth: int = MAX_DEPTH,
+        narrow: bool = False,
+        first: Block | None = None,
     ) -> None:
-        if ahead < 1:
-            raise ValueError(f"ahead must be at least 1, not {ahead}")
+        check_ahead(ahead)
         self._blocks = blocks
         self._frontier: Frontier[T, V] = Frontier(
-            root, tag, visit, ahead=ahead, ahead_bytes=ahead_bytes, dups=dups, max_depth=max_depth
+            root, tag, visit, ahead=ahead, ahead_bytes=ahead_bytes, dups=dups, max_depth=max_depth, narrow=narrow
         )
+        if first is not None and (item := self._frontier.claim()) is not None:
+            self._frontier.arrived(item, first)
         self._scope = session.begin()
         self._nursery: trio.Nursery | None = None
         self._context = Context()
@@ -68,8 +74,9 @@ class Walk(Generic[T, V]):
         nursery, self._nursery, self._over = self._nursery, None, True
         assert nursery is not None
         nursery.cancel_scope.cancel()
+        self._arrival.unpark_all()
         try:
-            await _close(self._manager, error)
+            await close(self._manager, error)
         finally:
             self._scope.__exit__(kind, error, traceback)
 
@@ -83,6 +90,7 @@ class Walk(Generic[T, V]):
             self._start()
             item = self._frontier.take()
             if item is not None:
+                self._start()  # what it leaves room for is on its way while it is being used
                 return self._open(item)
             if self._frontier.finished:
                 break
@@ -94,6 +102,10 @@ class Walk(Generic[T, V]):
     def ready(self) -> bool:
         """Whether the next one is here already: asking for it would not wait for a fetch."""
         return self._frontier.ready
+
+    def coming(self) -> Iterator[Item[T, V]]:
+        """Give what is here or on its way, in order, up to the first block that nobody gets yet."""
+        return self._frontier.coming()
 
     def _open(self, item: Item[T, V]) -> V:
         if item.error is not None:
@@ -127,7 +139,13 @@ class Walk(Generic[T, V]):
                 self._arrival.unpark_all()
 
 
-async def _close(manager: AbstractAsyncContextManager[trio.Nursery], error: BaseException | None) -> None:
+def check_ahead(ahead: int) -> None:
+    """:exc:`ValueError` if nothing could be got."""
+    if ahead < 1:
+        raise ValueError(f"ahead must be at least 1, not {ahead}")
+
+
+async def close(manager: AbstractAsyncContextManager[trio.Nursery], error: BaseException | None) -> None:
     """Wait for the tasks of a cancelled nursery; an *error* of the block is not lost to a cancellation around it."""
     try:
         await manager.__aexit__(None, None, None)

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from sessionctx import session
 from sessionctx.content import CID, DAG_CBOR, IDENTITY, Block, dagcbor
-from sessionctx.dag import Dag, walk
+from sessionctx.dag import Dag, Walk, walk
 from sessionctx.errors import BlockNotFound, DagTooDeep, DecodeError, NotInTrio, Unsupported
 
 KIB = 1024
@@ -69,6 +69,34 @@ def test_a_walk_is_depth_first_whatever_arrives_first(blocks, ahead, dups, data,
         assert store.most <= ahead
         if not dups:
             assert len(store.asked) <= 2 * len(set(store.asked)) + ahead
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+@given(blocks=dags(), ahead=st.integers(1, 9), given_root=st.booleans(), data=st.data())
+def test_a_narrow_walk_widens_with_what_is_handed_out(blocks, ahead, given_root, data, slow):
+    """It is depth first, too; one block at a time until the first leaf is out, then four, and one more with each."""
+    delays = {block.cid: data.draw(st.integers(0, 3)) for block in blocks}
+
+    def visit(block, _):
+        return block, [(cid, None) for cid in block.links()]
+
+    async def main():
+        store = slow(lambda block: delays[block.cid])
+        await store.put_many(blocks)
+        first = blocks[-1] if given_root else None
+        found = []
+        width = 1
+        walking = Walk(store, blocks[-1].cid, None, visit, dups=False, ahead=ahead, narrow=True, first=first)
+        async with walking:
+            async for block in walking:
+                assert store.most <= width
+                found.append(block.cid)
+                if not block.links():
+                    width = min(max(width + 1, 4), ahead)
+                await trio.sleep(data.draw(st.integers(0, 1)))
+        assert found == list(in_order(blocks, dups=False))
+        assert (blocks[-1].cid in store.asked) != given_root
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
 

@@ -73,7 +73,10 @@ def stat_of(block: Block) -> Stat:
 def read_file(
     blocks: Blockstore, root: CID, offset: int = 0, length: int | None = None, *, ahead: int = AHEAD
 ) -> Walk[Part, Iterable[bytes]]:
-    """Walk the bytes of a file, in order, from *offset* on; subtrees that hold nothing wanted are not fetched."""
+    """Walk the bytes of a file, in order, from *offset* on; subtrees that hold nothing wanted are not fetched.
+
+    It begins with one block at a time, and widens to *ahead* as it is read.
+    """
     span = Span(offset, None if length is None else offset + length)
 
     def visit(block: Block, part: Part) -> tuple[Iterable[bytes], Iterable[tuple[CID, Part]]]:
@@ -81,7 +84,26 @@ def read_file(
         data = span.cut(node.payload, part.start)
         return (data,) if data else (), children
 
-    return Walk(blocks, root, Part(0, None, span), visit, ahead=ahead)
+    return Walk(blocks, root, Part(0, None, span), visit, ahead=ahead, narrow=True)
+
+
+Piece: TypeAlias = tuple[int, bytes]
+"""Some bytes of a file: where they stand, and they themselves."""
+
+
+def read_pieces(
+    blocks: Blockstore, root: Block, start: int, stop: int, *, ahead: int, ahead_bytes: int, narrow: bool
+) -> Walk[Part, Iterable[Piece]]:
+    """Walk a file in the pieces in which its blocks hold it: those with bytes from *start* up to *stop*, each whole."""
+    span = Span(start, stop)
+
+    def visit(block: Block, part: Part) -> tuple[Iterable[Piece], Iterable[tuple[CID, Part]]]:
+        node, children = open_part(block, part)
+        wanted = node.payload and span.overlaps(part.start, len(node.payload))
+        return ((part.start, node.payload),) if wanted else (), children
+
+    tag = Part(0, None, span)
+    return Walk(blocks, root.cid, tag, visit, ahead=ahead, ahead_bytes=ahead_bytes, narrow=narrow, first=root)
 
 
 Listed: TypeAlias = "Place | PBLink"
