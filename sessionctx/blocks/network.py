@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 
+import trio
+
 from sessionctx import session
 from sessionctx.blocks.base import Blockstore
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, FetchFailed
-from sessionctx.fetch import fetch
+from sessionctx.fetch import Sweep, fetch, start_carry, usual_small_block
 from sessionctx.session import PeerLike, Session
 
 
@@ -25,10 +27,11 @@ class NetworkBlocks:
         self.local = local
         self.peers = tuple(peers)
 
-    async def get(self, cid: CID) -> Block:
+    async def get(self, cid: CID, *, near: CID | None = None) -> Block:
         """Return the block, from the local store or else from the best of the peers.
 
-        However many tasks ask for it at a time, it is fetched once.
+        However many tasks ask for it at a time, it is fetched once. *near* names a block that links to it: who had
+        that is asked first, where not everybody has everything.
 
         Raises:
             BlockNotFound: every peer says that it does not have it.
@@ -40,18 +43,37 @@ class NetworkBlocks:
             return await self.local.get(cid)
         loaded: list[Block] = []
         with session.begin(peers=self.peers) as s:
-            data = await session.share(s, cid, partial(self._load, s, cid, loaded), key=cid.multihash)
+            data = await session.share(s, cid, partial(self._load, s, cid, near, loaded), key=cid.multihash)
         block = Block.vouched(cid, data)
         if not loaded and not await self.local.has(cid):
             await self.local.put(block)  # a caller of another store has fetched it, and kept it there
         return block
 
-    async def _load(self, s: Session, cid: CID, loaded: list[Block]) -> bytes:
+    async def lacks(self, cid: CID) -> bool:
+        """Whether the block would have to be fetched."""
+        return not await self.local.has(cid)
+
+    def carry_soon(self, nursery: trio.Nursery, sweep: Sweep) -> None:
+        """Start a task in *nursery* that brings the blocks of a *sweep* into the local store, as far as one CAR does.
+
+        From now on, a `get` of one of them waits for that, as long as it gets on. What goes wrong with it harms nobody:
+        what it does not bring is fetched block by block. Nothing is started for what is on its way already.
+        """
+        with session.begin(peers=self.peers) as s:
+            carry = start_carry(s, sweep, self.local.put_many)
+            if carry is not None:
+                nursery.start_soon(carry.run)
+
+    def small(self) -> float:
+        """Return how many bytes a block must have, for round trips not to be what takes the time with the peers."""
+        return usual_small_block(session.current(None))
+
+    async def _load(self, s: Session, cid: CID, near: CID | None, loaded: list[Block]) -> bytes:
         block: Block | None = None
         with suppress(BlockNotFound, FetchFailed):
             block = await self.local.get(cid)  # it may have come while this caller waited for the lead
         if block is None:
-            block = Block.vouched(cid, await fetch(s, cid))
+            block = Block.vouched(cid, await fetch(s, cid, near=near))
             await self.local.put(block)
         loaded.append(block)
         return block.data

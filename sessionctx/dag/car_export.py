@@ -193,7 +193,9 @@ def car_stream(
         trail = [await blocks.get(cid) for cid in found.trail]
         await blocks.get(found.cid)
         visit = _entity(wanted) if span is not None or scope == "entity" else _all if scope == "all" else _alone
-        walk: Walk[Tag, Block] = Walk(blocks, found.cid, None, visit, ahead=ahead, dups=dups, max_depth=max_depth)
+        walk: Walk[Tag, Block] = Walk(
+            blocks, found.cid, None, visit, ahead=ahead, dups=dups, max_depth=max_depth, whole=visit is _all
+        )
         return CarChunks(found, trail, await stack.enter_async_context(walk))
 
     return Opened("car_stream", start)

@@ -36,10 +36,13 @@ NARROW: Final = 4
 class Item(Generic[T, V]):
     """A block that was claimed."""
 
-    __slots__ = ("cid", "depth", "done", "error", "leaf", "next", "serial", "size", "tag", "value")
+    __slots__ = ("cid", "depth", "done", "error", "leaf", "next", "parent", "serial", "size", "tag", "value")
 
-    def __init__(self, cid: CID | None, tag: T, depth: int, after: Item[T, V] | Run[T, V] | None) -> None:
+    def __init__(
+        self, cid: CID | None, tag: T, depth: int, after: Item[T, V] | Run[T, V] | None, parent: CID | None = None
+    ) -> None:
         self.cid = cid  # None for an error between blocks
+        self.parent = parent
         self.tag = tag
         self.depth = depth
         self.next = after
@@ -54,9 +57,16 @@ class Item(Generic[T, V]):
 class Run(Generic[T, V]):
     """Links that were not looked at yet."""
 
-    __slots__ = ("depth", "links", "next")
+    __slots__ = ("depth", "links", "next", "parent")
 
-    def __init__(self, links: Iterator[tuple[CID, T]], depth: int, after: Item[T, V] | Run[T, V] | None) -> None:
+    def __init__(
+        self,
+        links: Iterator[tuple[CID, T]],
+        depth: int,
+        after: Item[T, V] | Run[T, V] | None,
+        parent: CID | None = None,
+    ) -> None:
+        self.parent = parent
         self.links = links
         self.depth = depth
         self.next = after
@@ -118,7 +128,7 @@ class Frontier(Generic[T, V]):
         """Take note of a block that was claimed and has been got."""
         try:
             value, links = self._visit(block, item.tag)
-            run: Run[T, V] = Run(iter(links), item.depth + 1, item.next)
+            run: Run[T, V] = Run(iter(links), item.depth + 1, item.next, item.cid)
             first = next(run.links, None)
         except Exception as error:  # noqa: BLE001  # surfaces at its place in the order
             self.failed(item, error)
@@ -193,7 +203,7 @@ class Frontier(Generic[T, V]):
             run.links = iter(())
         if self._skip(cid):
             return None
-        item = Item(cid, tag, run.depth, run)
+        item = Item(cid, tag, run.depth, run, run.parent)
         self._serial = item.serial = self._serial + 1
         self._gap.next = self._gap = item
         self._claimed[cid] = self._claimed.get(cid, 0) + 1
@@ -244,7 +254,7 @@ class Frontier(Generic[T, V]):
         """Give up a leaf that is here, to be got again later: others are needed before it."""
         assert leaf.cid is not None
         self._remove(leaf, before)
-        before.next = Run(iter([(leaf.cid, leaf.tag)]), leaf.depth, leaf.next)
+        before.next = Run(iter([(leaf.cid, leaf.tag)]), leaf.depth, leaf.next, leaf.parent)
 
     def _remove(self, item: Item[T, V], before: Item[T, V] | Run[T, V] | None = None) -> None:
         (before or self._head).next = item.next

@@ -19,7 +19,8 @@ from sessionctx.dag.passes import Pass
 from sessionctx.dag.unixfs.node import need_file, open_node
 from sessionctx.dag.unixfs.parts import Part
 from sessionctx.dag.unixfs.read import Piece, read_pieces
-from sessionctx.dag.walk import Walk, close
+from sessionctx.dag.walk import Walk
+from sessionctx.dag.wind_down import close
 
 
 class FileReader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager
 from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Final, Generic, Self, cast
@@ -11,9 +10,11 @@ from typing import Final, Generic, Self, cast
 import trio
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore
+from sessionctx.blocks import Blockstore, NetworkBlocks
 from sessionctx.content import CID, RAW, Block
 from sessionctx.dag.frontier import Frontier, Item, T, V, Visit
+from sessionctx.dag.loads import Loads
+from sessionctx.dag.wind_down import close
 
 AHEAD: Final = 32
 """Blocks that are fetched ahead of the one handed out."""
@@ -30,7 +31,8 @@ class Walk(Generic[T, V]):
     cancels that at once. An error is raised at its place in the order, as it is, and ends the walk.
 
     A *narrow* one begins with one block at a time, and widens to *ahead* with what is handed out. *first* is the block
-    of the root, where that is here already.
+    of the root, where that is here already. *whole* says that all links are followed, however deep: then many small
+    blocks may come together.
     """
 
     def __init__(
@@ -46,9 +48,12 @@ class Walk(Generic[T, V]):
         max_depth: int = MAX_DEPTH,
         narrow: bool = False,
         first: Block | None = None,
+        whole: bool = False,
     ) -> None:
         check_ahead(ahead)
         self._blocks = blocks
+        self._whole = whole
+        self._loads: Loads | None = None
         self._frontier: Frontier[T, V] = Frontier(
             root, tag, visit, ahead=ahead, ahead_bytes=ahead_bytes, dups=dups, max_depth=max_depth, narrow=narrow
         )
@@ -62,7 +67,9 @@ class Walk(Generic[T, V]):
 
     async def __aenter__(self) -> Self:
         session.require_trio("walking a DAG")
-        self._scope.__enter__()
+        here = self._scope.__enter__()
+        if self._whole and isinstance(self._blocks, NetworkBlocks) and (here.peers or self._blocks.peers):
+            self._loads = Loads(self._blocks)
         self._context = copy_context()  # what is fetched ahead belongs to this session, wherever the iterator is used
         self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
@@ -126,7 +133,7 @@ class Walk(Generic[T, V]):
         while item is not None:
             assert item.cid is not None
             try:
-                block = await self._blocks.get(item.cid)
+                block = await self._get(item.cid, item.parent)
             except Exception as error:  # noqa: BLE001  # surfaces at its place in the order
                 frontier.failed(item, error)
             else:
@@ -138,26 +145,18 @@ class Walk(Generic[T, V]):
             if frontier.ready or frontier.finished:
                 self._arrival.unpark_all()
 
+    async def _get(self, cid: CID, parent: CID | None) -> Block:
+        if self._loads is not None and self._nursery is not None:
+            return await self._loads.get(self._nursery, cid, parent)
+        if isinstance(self._blocks, NetworkBlocks):
+            return await self._blocks.get(cid, near=parent)
+        return await self._blocks.get(cid)
+
 
 def check_ahead(ahead: int) -> None:
     """:exc:`ValueError` if nothing could be got."""
     if ahead < 1:
         raise ValueError(f"ahead must be at least 1, not {ahead}")
-
-
-async def close(manager: AbstractAsyncContextManager[trio.Nursery], error: BaseException | None) -> None:
-    """Wait for the tasks of a cancelled nursery; an *error* of the block is not lost to a cancellation around it."""
-    try:
-        await manager.__aexit__(None, None, None)
-    except BaseException as found:
-        if error is None or not _only_cancelled(found):
-            raise
-
-
-def _only_cancelled(error: BaseException) -> bool:
-    if not isinstance(error, BaseExceptionGroup):
-        return isinstance(error, trio.Cancelled)
-    return cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)[1] is None
 
 
 def walk(
@@ -198,4 +197,14 @@ def walk(
             return block, ()
         return block, [(cid, None) for cid in block.links()]
 
-    return Walk(blocks, root, None, visit, ahead=ahead, ahead_bytes=ahead_bytes, dups=dups, max_depth=max_depth)
+    return Walk(
+        blocks,
+        root,
+        None,
+        visit,
+        ahead=ahead,
+        ahead_bytes=ahead_bytes,
+        dups=dups,
+        max_depth=max_depth,
+        whole=links is None,
+    )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from sessionctx.fetch.carry import Carry
+from sessionctx.fetch.carry import Carry, start_carry, usual_small_block
 from sessionctx.fetch.hedge import HedgeBudget, late_after
 from sessionctx.fetch.job import Job
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import Grant, assign, look_again
 from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.run import FETCHER, Fetcher, fetch
-from sessionctx.fetch.stripe import Sweep, is_flat, is_stripe
+from sessionctx.fetch.stripe import STRIPE, Sweep, is_flat, is_stripe
 
 __all__ = [
     "FETCHER",
+    "STRIPE",
     "Carry",
     "Fetcher",
     "Grant",
@@ -27,4 +28,6 @@ __all__ = [
     "is_stripe",
     "late_after",
     "look_again",
+    "start_carry",
+    "usual_small_block",
 ]

@@ -17,10 +17,11 @@ from sessionctx.content import Block
 from sessionctx.errors import BadAnswer, CarError, CarTruncated, LimitReached, SessionEnded
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Cover
-from sessionctx.fetch.run import Fetcher, Noting, pump_tree
-from sessionctx.fetch.stripe import MANY, STRIPE, Sweep
+from sessionctx.fetch.run import FETCHER, Fetcher, Noting, pump_tree
+from sessionctx.fetch.stripe import MANY, SMALL, STRIPE, Sweep
 from sessionctx.fetch.waiting import Waiting
 from sessionctx.peers import Ask
+from sessionctx.session import Session
 from sessionctx.transports import CarAnswer
 
 BATCH: Final = 512 * 1024
@@ -203,3 +204,19 @@ class Carry:
                 await self.keep([block])
         finally:
             self._helping.discard(job.cid.multihash)
+
+
+def start_carry(s: Session, sweep: Sweep, keep: Keep) -> Carry | None:
+    """Return the carry of *sweep*, which is reckoned with from now on and has to be run; None if that is in vain.
+
+    It is, if its root is on its way already, if a budget is spent, or if no peer is known that sends CARs.
+    """
+    fetcher = FETCHER.of(s)
+    if fetcher.covers.includes(sweep.root.multihash) or s.account.spent() is not None or not fetcher.may_carry():
+        return None
+    return Carry(fetcher, sweep, keep)
+
+
+def usual_small_block(s: Session | None) -> float:
+    """Return how many bytes a block must have for round trips not to dominate, with the peers of *s*."""
+    return SMALL if s is None or s.ended is not None else FETCHER.of(s).small_block()

@@ -232,6 +232,7 @@ def look_again(job: Job, pool: Pool, now: float) -> float | None:
         return min(coming)
     if job.covered:
         return float("inf")
+    pool.update(now)
     resting = [record.rest_until for record in pool.resting() if not job.hopeless(record, now)]
     if resting or any(not job.hopeless(record, now) for record in pool.awake()):
         return min(resting, default=float("inf"))

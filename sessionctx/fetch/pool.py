@@ -69,6 +69,7 @@ class Pool:
         self._good: dict[Standing, None] = {}
         self._trying: dict[Standing, None] = {}
         self._resting: dict[Standing, None] = {}
+        self._awake: dict[Standing, None] = {}
         self._vague: dict[Standing, None] = {}  # those of which it is not known how fast they are
         self._middle = Typical()
         self._changes = 1  # since the middle was taken
@@ -117,6 +118,10 @@ class Pool:
             self._changes = 0  # the more peers there are, the less often
             self._middle = typical(self._standings)
 
+    def middle(self) -> Typical:
+        """Return what is usual among the peers of which something is known."""
+        return typical(self._standings)
+
     def rest_of(self, row: Row) -> Rest:
         """Return an iterator over the peers of a *row*, which must not change meanwhile."""
         return Rest(row, self._middle)
@@ -134,12 +139,8 @@ class Pool:
         return (standing.record for standing in self._resting)
 
     def awake(self) -> Iterator[Record]:
-        """Iterate over the peers that do not, those that may be asked now first."""
-        for row in (self.ready, self.unknown, self.doubtful, self.busy):
-            for _, _, standing in row:
-                yield standing.record
-        for standing in self._trying:
-            yield standing.record
+        """Iterate over the peers that do not, and may be asked now or when they have room."""
+        return (standing.record for standing in self._awake)
 
     def explorable(self) -> Standing | None:
         """Return an unknown peer worth one cheap try, unless one is being tried already; the least tried first."""
@@ -162,11 +163,13 @@ class Pool:
             self._resting[standing] = None
             heapq.heappush(self._moments, (record.rest_until, standing.serial, standing))
         elif health is Health.GOOD:
+            self._awake[standing] = None
             self._good[standing] = None
             self._changes += 1
             bound = min(window(record, self.size), record.peer.most) - record.line.in_flight
             self._enter(standing, max(min(record.room(now), bound), 0), now)
         elif health is Health.FRESH:
+            self._awake[standing] = None
             self._place_unknown(standing, now)
 
     def _place_unknown(self, standing: Standing, now: float) -> None:
@@ -210,6 +213,7 @@ class Pool:
         self._good.pop(standing, None)
         self._trying.pop(standing, None)
         self._resting.pop(standing, None)
+        self._awake.pop(standing, None)
         self._vague.pop(standing, None)
 
     def _catch_silent(self, now: float) -> None:

@@ -32,6 +32,7 @@ from sessionctx.fetch.hedge import HedgeBudget, late_after
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import Grant, assign, look_again
 from sessionctx.fetch.pool import USUAL_SIZE, Pool
+from sessionctx.fetch.stripe import small_block
 from sessionctx.fetch.verdict import verdict
 from sessionctx.fetch.waiting import Waiting
 from sessionctx.fetch.window import open_up
@@ -41,6 +42,9 @@ from sessionctx.transports import Transport, open_transport
 
 MOST_GIVERS: Final = 16_384
 """Blocks with links of which it is remembered who gave them."""
+
+USUAL_IN_FLIGHT: Final = 8
+"""Requests on one line, when it is full of small blocks."""
 
 Asking = Callable[[Waiting, Ask], Awaitable[None]]
 
@@ -153,6 +157,15 @@ class Fetcher:
             self.pool.add(record)
             self._known.add(key)
         return True
+
+    def may_carry(self) -> bool:
+        """Whether any peer may send a CAR, as far as is known."""
+        return len(self._known) < len(self.session.peers) or any(record.cars is not False for record in self.pool)
+
+    def small_block(self) -> float:
+        """Return how many bytes a block must have, for round trips not to be what takes the time."""
+        middle = self.pool.middle()
+        return small_block(middle.latency, middle.rate, USUAL_IN_FLIGHT)
 
     def transport(self, record: Record) -> Transport:
         """Return how to ask the peer of *record*."""

@@ -46,7 +46,7 @@ async def export_to(
     whole = False
     try:
         tag: Tag = Named(target.base, target.root)
-        async with Walk(blocks, root, tag, unpack) as found:
+        async with Walk(blocks, root, tag, unpack, whole=True) as found:
             writing = _Writing(target, found, progress, max_entries)
             await overlap(writing.gather, writing.write)
         await trio.to_thread.run_sync(target.finish)

@@ -84,7 +84,7 @@ def read_file(
         data = span.cut(node.payload, part.start)
         return (data,) if data else (), children
 
-    return Walk(blocks, root, Part(0, None, span), visit, ahead=ahead, narrow=True)
+    return Walk(blocks, root, Part(0, None, span), visit, ahead=ahead, narrow=True, whole=True)
 
 
 Piece: TypeAlias = tuple[int, bytes]
@@ -103,7 +103,9 @@ def read_pieces(
         return ((part.start, node.payload),) if wanted else (), children
 
     tag = Part(0, None, span)
-    return Walk(blocks, root.cid, tag, visit, ahead=ahead, ahead_bytes=ahead_bytes, narrow=narrow, first=root)
+    return Walk(
+        blocks, root.cid, tag, visit, ahead=ahead, ahead_bytes=ahead_bytes, narrow=narrow, first=root, whole=True
+    )
 
 
 Listed: TypeAlias = "Place | PBLink"
