@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
+from hashlib import blake2b
 from random import Random
 from typing import Final, TypeAlias
 
@@ -52,5 +52,6 @@ def dice(seed: int, *what: object) -> Random:
 
 
 def coin(share: float, seed: int, name: bytes) -> bool:
-    """Whether *name* is among a *share* of all names, another one for each *seed*. Quicker than dice."""
-    return zlib.crc32(name, seed & 0xFFFFFFFF) < share * 2**32
+    """Whether *name* is among a *share* of all names, others for each *seed* (below 2**64). Quicker than dice."""
+    digest = blake2b(name, key=seed.to_bytes(8), digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2**64

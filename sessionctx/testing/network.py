@@ -35,9 +35,8 @@ import attrs
 import trio
 from trio.testing import MockClock
 
-from sessionctx.blocks import MemoryBlockstore
 from sessionctx.content import CID, Block
-from sessionctx.testing.cars import Listing, Question, make_listing
+from sessionctx.testing.cars import Listing, Question, Recorder, make_listing
 from sessionctx.testing.chance import Chance, coin, dice
 from sessionctx.testing.fates import Fault
 from sessionctx.testing.line import CHUNK, Line
@@ -74,7 +73,7 @@ class Network:
     _blocks: dict[bytes, bytes] = attrs.field(factory=dict[bytes, bytes], init=False, repr=False)
     _sent: dict[bytes, int] = attrs.field(factory=dict[bytes, int], init=False, repr=False)
     _listings: dict[Question, Listing] = attrs.field(factory=dict[Question, Listing], init=False, repr=False)
-    _store: MemoryBlockstore = attrs.field(factory=MemoryBlockstore, init=False, repr=False)
+    _store: Recorder = attrs.field(factory=Recorder, init=False, repr=False)
     _unstored: list[Block] = attrs.field(factory=list[Block], init=False, repr=False)
     _lock: trio.Lock = attrs.field(factory=trio.Lock, init=False, repr=False)
     _began: float | None = attrs.field(default=None, init=False)
@@ -203,7 +202,7 @@ class Network:
         if isinstance(holds, int | float):
             if holds >= 1.0:
                 return lambda _: True
-            salt = dice(self.seed, url, "holds").getrandbits(32)
+            salt = dice(self.seed, url, "holds").getrandbits(64)
             return lambda cid: coin(holds, salt, cid.multihash)
         these = tuple(holds)
         self.add(these)
