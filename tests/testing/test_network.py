@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -580,3 +582,13 @@ async def test_samples_are_what_they_say():
     assert {block.cid for block in FILE.below(FILE.root)} == {block.cid for block in FILE.blocks}
     subtree = next(iter(FILE.below(FILE.root)[0].links()))
     assert 1 < len(FILE.below(subtree)) < len(FILE.blocks)
+
+
+def test_the_guide_shows_what_works():
+    guide = Path(__file__).parents[2] / "docs" / "how-to" / "simulate.md"
+    code = re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
+    names = {}
+    exec(code[0], names)
+    names["test_my_fetch"]()
+    listed = re.findall(r"^\| `(\w+)\(", guide.read_text(), re.MULTILINE)
+    assert {"during", *listed} == set(fates.__all__) - {"Asked", "Fate", "Fault"}
