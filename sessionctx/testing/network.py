@@ -29,7 +29,7 @@ first; under hypothesis it decides the same each time.)
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, Unpack
 
 import attrs
 import trio
@@ -40,7 +40,7 @@ from sessionctx.testing.cars import Listing, Question, Recorder, make_listing
 from sessionctx.testing.chance import Chance, coin, dice
 from sessionctx.testing.fates import Fault
 from sessionctx.testing.line import CHUNK, Line
-from sessionctx.testing.simulated import SimulatedPeer, Traffic
+from sessionctx.testing.simulated import Options, SimulatedPeer, Traffic
 
 __all__ = ["Holdings", "Network", "SimulatedPeer", "Traffic", "simulate"]
 
@@ -65,7 +65,7 @@ class Network:
         line: the line of whoever asks, over which all answers come; unlimited, by default.
     """
 
-    _given: Iterable[Block] = ()
+    _given: Iterable[Block] = attrs.field(default=(), alias="blocks", repr=False)
     seed: int = attrs.field(default=0, kw_only=True)
     line: Line = attrs.field(factory=Line, kw_only=True)
 
@@ -99,7 +99,7 @@ class Network:
         line: Line | None = None,
         faults: Sequence[Fault] = (),
         chunk: int = CHUNK,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> SimulatedPeer:
         """Add a peer, and return it.
 

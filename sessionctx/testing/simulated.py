@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from random import Random
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 import attrs
 import trio
@@ -20,7 +20,7 @@ from sessionctx.testing.fates import Asked, Fate, Fault
 from sessionctx.testing.line import CHUNK, Line
 from sessionctx.transports import Can, CarAnswer, Progress, Scope
 
-__all__ = ["SimulatedPeer", "Traffic"]
+__all__ = ["Options", "SimulatedPeer", "Traffic"]
 
 _NO_DICE: Final = Random(0)  # noqa: S311
 
@@ -39,6 +39,17 @@ class Traffic:
     in_flight: int
     worst: int
     """The most requests at a time."""
+
+
+class Options(TypedDict, total=False):
+    """What else can be said of a `SimulatedPeer`; see its attributes of these names."""
+
+    connect: Chance
+    patience: float
+    can: Can
+    order: Literal["dfs", "unk"]
+    repeats: float
+    strays: Sequence[Block]
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -168,8 +179,10 @@ class SimulatedPeer:
             self._in_flight -= 1
 
     def _dice(self, what: str, cid: CID) -> Random:
-        if not (self.faults or callable(self.latency) or callable(self.connect) or callable(self.line.rate)):
-            return _NO_DICE  # nobody rolls them; making some takes as long as the rest of the request
+        home = self.network.line
+        chances = (self.latency, self.connect, self.line.rate, home.rate)
+        if what == "block" and not self.faults and not any(map(callable, chances)):
+            return _NO_DICE  # nobody rolls them; making some takes as long as half of the request
         key = what, cid.multihash
         self._times[key] += 1
         return dice(self.network.seed, self.url, what, cid.multihash, self._times[key])

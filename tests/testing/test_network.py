@@ -238,6 +238,25 @@ def test_another_seed_is_another_network():
     assert play(1, 0, range(8)) != play(2, 0, range(8))
 
 
+def test_what_is_shuffled_or_drawn_for_all_does_not_depend_on_what_came_before():
+    def play(warm_up):
+        async def main():
+            network = Network(blocks=FILE.blocks, seed=1, line=Line(uniform(1000, 10_000)))
+            peer = network.peer("a", order="unk", repeats=0.3, strays=BLOCKS[:2], latency=0.0)
+            for n in range(warm_up):
+                await read(peer, FILE.blocks[n].cid)
+                await outcome(peer, FILE.blocks[n])
+            began = trio.current_time()
+            found, _ = await read(peer, FILE.root)
+            middle = trio.current_time()
+            await outcome(peer, FILE.blocks[9])
+            return found, round(middle - began, 6), round(trio.current_time() - middle, 6)
+
+        return simulate(main)
+
+    assert play(0) == play(3)
+
+
 # --- faults
 
 
