@@ -100,7 +100,7 @@ def network_of(pool, blocks, seed=0, chunk=64 * KiB):
     return network
 
 
-def play(network, use, *, peers=None):
+def play(network, use, *, peers=None, seed=0):
     """What ``use(node, s)`` gives or raises, with all peers of the network; and nothing is left behind."""
 
     async def main():
@@ -119,7 +119,7 @@ def play(network, use, *, peers=None):
         adds_up(played)
         return played
 
-    return simulate(main)
+    return simulate(main, seed=seed)
 
 
 def adds_up(played):
@@ -225,9 +225,9 @@ def startup(pool, block=BLOCK):
     return 3 * best + sum(peer.one(block) + 0.5 * bool(peer.fault) for peer in pool)
 
 
-def at_line_rate(pool, seed=0, *, sample=BIG, block=BLOCK, network=None, **options):
+def at_line_rate(pool, seed=0, *, ties=0, sample=BIG, block=BLOCK, network=None, **options):
     network = network or network_of(pool, sample.blocks, seed)
-    played = play(network, partial(cat, sample=sample, **options))
+    played = play(network, partial(cat, sample=sample, **options), seed=ties)
     assert played.result == sample.data
     sound = [peer for peer, sim in zip(network.peers, pool, strict=True) if not sim.fault and sim.share == 1.0]
     limit = 1.15 * network.seconds_at_line_rate(sample.size, sound) + startup(pool, block)
@@ -292,6 +292,24 @@ def test_a_bad_peer_among_sound_ones_costs_little(sound, other, at, seed):
     bad = f"sim://{min(at, len(sound))}"
     in_vain = sum(row.bytes - row.found * BLOCK for row in played.rows if row.url != bad)
     assert in_vain <= 0.05 * BIG.size + 2 * BLOCK
+
+
+TOO_SLOW = pytest.mark.xfail(reason="requests that stop midway are given up after two seconds, several times over")
+
+
+@TOO_SLOW
+@pytest.mark.parametrize(
+    ("pool", "seed", "ties"),
+    [
+        ([Sim(0.0, 16), Sim(0.05, 4), Sim(0.0, 16, "stops", 0.5), Sim(0.0, 16, "fails often", 0.5)], 45, 5),
+        ([Sim(0.0, 16), Sim(0.05, 4), Sim(0.0, 16, "stops", 0.5), Sim(0.0, 16, "fails often", 0.5)], 45, 7),
+        ([Sim(0.01, 1), Sim(0.05, 1, "stops", 0.5), Sim(0.05, 16), Sim(0.05, 16)], 59, 1),
+        ([Sim(0.01, 1), Sim(0.05, 1, "stops", 0.5), Sim(0.05, 16), Sim(0.05, 16)], 59, 2),
+    ],
+)
+def test_pools_that_were_found_to_be_slow(pool, seed, ties):
+    """What a long search among 536 pools has found: there were four like these."""
+    at_line_rate(pool, seed, ties=ties)
 
 
 @settings(max_examples=10)

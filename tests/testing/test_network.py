@@ -257,6 +257,28 @@ def test_what_is_shuffled_or_drawn_for_all_does_not_depend_on_what_came_before()
     assert play(0) == play(3)
 
 
+def test_a_seed_decides_who_is_first_and_leaves_trio_as_it_was():
+    def order(seed):
+        came = []
+
+        async def racer(n):
+            await trio.sleep(1)
+            came.append(n)
+
+        async def main():
+            async with trio.open_nursery() as nursery:
+                for n in range(20):
+                    nursery.start_soon(racer, n)
+
+        simulate(main, seed=seed)
+        return came
+
+    state = trio._core._run._r.getstate()
+    assert order(1) == order(1)
+    assert len({tuple(order(seed)) for seed in range(5)}) == 5
+    assert trio._core._run._r.getstate() == state
+
+
 # --- faults
 
 
