@@ -8,7 +8,19 @@ from sessionctx.dag.dag import Dag
 from sessionctx.dag.files import Files
 from sessionctx.dag.path import Ref, Resolved, resolve
 from sessionctx.dag.reader import FileReader
-from sessionctx.dag.unixfs import PROFILES, V0_2015, V1_2025, Added, Entry, Exported, Profile, Stat
+from sessionctx.dag.unixfs import (
+    PROFILES,
+    V0_2015,
+    V1_2025,
+    Added,
+    Built,
+    Entry,
+    Exported,
+    FileBuilder,
+    Profile,
+    Stat,
+    build_directory,
+)
 from sessionctx.dag.walk import Walk, walk
 
 __all__ = [
@@ -16,11 +28,13 @@ __all__ = [
     "V0_2015",
     "V1_2025",
     "Added",
+    "Built",
     "CarChunks",
     "CarSummary",
     "Dag",
     "Entry",
     "Exported",
+    "FileBuilder",
     "FileReader",
     "Files",
     "Profile",
@@ -28,6 +42,7 @@ __all__ = [
     "Resolved",
     "Stat",
     "Walk",
+    "build_directory",
     "car_stream",
     "export_car",
     "import_car",

@@ -1,1 +1,4 @@
-"""The public test kit: fakes and contracts for those who write transports and stores. Import its modules by name."""
+"""The public test kit: fakes, a simulated network, contracts; for those who fetch, or write transports and stores.
+
+Import its modules by name.
+"""

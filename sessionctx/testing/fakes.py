@@ -1,4 +1,7 @@
-"""Fakes: peers in memory that serve, lack, fail, lie and stall on request, on trio's clock."""
+"""Fakes: peers in memory that serve, lack, fail, lie and stall on request, on trio's clock.
+
+For many peers, for chance, and for CARs, see `sessionctx.testing.network`.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ import trio
 
 from sessionctx.content import CID, Block
 from sessionctx.errors import NotHere, PeerError, PeerFailed, Stalled
+from sessionctx.testing.answers import wrong
+from sessionctx.testing.line import CHUNK, Line
 from sessionctx.transports import Can, CarAnswer, Progress, Scope
-
-CHUNK = 16 * 1024
 
 
 @attrs.define(eq=False)
@@ -43,7 +46,7 @@ class FakePeer:
     in_flight: int = attrs.field(default=0, init=False)
     worst: int = attrs.field(default=0, init=False)
     """The most requests it ever had at a time."""
-    _line_free: float = attrs.field(default=0.0, init=False)
+    _line: Line = attrs.field(factory=Line, init=False, repr=False)
 
     @classmethod
     def holding(cls, url: str, blocks: Iterable[Block], **options: object) -> Self:
@@ -71,7 +74,7 @@ class FakePeer:
             if data is None:
                 raise NotHere(f"{self.url} does not have {cid}", peer=self.url)
             await self._send(data, progress)
-            return _flip(data) if self.lies else data
+            return wrong(data) if self.lies else data
         finally:
             self.in_flight -= 1
 
@@ -81,9 +84,7 @@ class FakePeer:
             if self.stalls_after is not None and sent + size > self.stalls_after:
                 await trio.sleep(self.patience)
                 raise Stalled(f"{self.url} sent nothing for {self.patience:g} seconds", peer=self.url)
-            begin = max(self._line_free, trio.current_time())
-            self._line_free = begin + size / self.rate
-            await trio.sleep_until(self._line_free)
+            await trio.sleep_until(self._line.book(size, trio.current_time(), self.rate))
             sent += size
             if progress is not None:
                 progress(size)
@@ -106,7 +107,3 @@ def _chunks(length: int) -> Iterator[int]:
     while length > 0:
         yield min(length, CHUNK)
         length -= CHUNK
-
-
-def _flip(data: bytes) -> bytes:
-    return bytes([data[0] ^ 1]) + data[1:] if data else b"\0"
