@@ -7,6 +7,7 @@ are safe, one after the other.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import statistics
@@ -40,10 +41,11 @@ def bulk(quick):
         yield Row(f"bulk: {what}", min(figures[number] for figures in bare), "s")
     name = f"bulk: {size // MIB} MiB to the disk, verified"
     yield row(name, done, lambda each: each["seconds"], "s")
-    if None not in done:
-        ratios = [each["seconds"] / sum(figures) for each, figures in zip(done, bare, strict=True)]
-        ratio = statistics.median(ratios)
-        yield Row(f"{name}, beside those", ratio, "x", 1.1, max(ratios) / ratio - 1)
+    pairs = zip(done, bare, strict=True)
+    ratios = [math.inf if each is None else each["seconds"] / sum(figures) for each, figures in pairs]
+    ratio = statistics.median(ratios)
+    spread = max(ratios) / ratio - 1 if math.isfinite(max(ratios)) else 0.0
+    yield Row(f"{name}, beside those", ratio, "x", 1.1, spread)
     yield row(f"{name}, memory", done, lambda each: each["memory"], "MiB", 150)
     yield row(f"{name}, and kept in a store", kept, lambda each: each["seconds"], "s")
     yield row(f"{name}, and kept in a store, memory", kept, lambda each: each["memory"], "MiB", 150)

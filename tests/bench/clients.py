@@ -1,6 +1,6 @@
-"""What is measured, through the public API: one job per process, ``python -m tests.bench.clients JOB ARGUMENTS``.
+"""What is measured, through the public API: one job per process, ``python -m tests.bench.clients JOB``, its arguments as JSON on stdin.
 
-Each begins with a session that knows nobody and a node that keeps nothing yet, and prints what it took as JSON.
+Each begins with a session that knows nobody and a node that has nothing yet, and prints what it took as JSON.
 """
 
 from __future__ import annotations
@@ -110,4 +110,4 @@ async def main(job, arguments):
 
 
 if __name__ == "__main__":
-    print(json.dumps(trio.run(main, sys.argv[1], json.loads(sys.argv[2]))))
+    print(json.dumps(trio.run(main, sys.argv[1], json.load(sys.stdin))))

@@ -56,9 +56,10 @@ def serving(content: Content, gateways: Sequence[Gateway]) -> Iterator[list[str]
 
 def measured(job: str, *, seconds: float, **arguments: object) -> Done | None:
     """Run one job of `clients` in a fresh process, cold; None if it failed or took longer than *seconds*."""
-    command = [sys.executable, "-m", "tests.bench.clients", job, json.dumps(arguments)]
+    command = [sys.executable, "-m", "tests.bench.clients", job]
+    options = {"input": json.dumps(arguments), "timeout": seconds, "text": True, "env": _env()}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds, env=_env())
+        done = subprocess.run(command, capture_output=True, check=True, **options)
     except subprocess.TimeoutExpired:
         sys.stderr.write(f"{job}: not done after {seconds:.0f} s\n")
     except subprocess.CalledProcessError as failed:
