@@ -68,7 +68,7 @@ def test_connections_share_the_rate_of_their_gateway_and_no_other(content):
 
 def test_a_request_waits_a_round_trip_and_the_first_of_a_connection_two(content):
     target = f"GET /ipfs/{content.leaves[0]}?format=car&dag-scope=block HTTP/1.1\r\nhost: x\r\n\r\n".encode()
-    with serving(content, [Gateway(latency=0.1)]) as [url], connected(url) as sock:
+    with serving(content, [Gateway(latency=0.2)]) as [url], connected(url) as sock:
         waits = []
         for _ in range(2):
             began = time.perf_counter()
@@ -77,9 +77,8 @@ def test_a_request_waits_a_round_trip_and_the_first_of_a_connection_two(content)
             waits.append(time.perf_counter() - began)
             while not answer.endswith(b"0\r\n\r\n"):
                 answer += sock.recv(MIB)
-    assert waits[0] > 0.2
-    assert waits[1] > 0.1
-    assert waits[1] < waits[0]
+    assert waits[0] > 0.4
+    assert 0.2 < waits[1] < 0.4
 
 
 def connected(url):
@@ -99,7 +98,7 @@ def test_a_broken_off_answer_costs_the_line_next_to_nothing(content):
         began = time.perf_counter()
         car(url, content)
         took = time.perf_counter() - began
-    assert took < 0.75 + 0.5
+    assert took < 0.75 + 1.0  # all of them would have cost 3.75 s
 
 
 def test_gateways_are_out_of_order_as_they_are_asked_to_be(content):

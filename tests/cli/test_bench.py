@@ -43,7 +43,7 @@ def test_good_gateways_serve_both_ways_and_what_they_send_is_verified(cli, gatew
         assert 2_400_000 < line["bytes"] < 2_500_000
         assert line["throughput"] == pytest.approx(line["bytes"] / line["seconds"])
         assert 0 < line["first_byte"] < line["seconds"]
-        assert line["requests"] >= 4
+        assert line["requests"] >= 1
     assert done.summary["peers"] == 2
 
 
