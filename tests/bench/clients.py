@@ -11,6 +11,8 @@ import resource
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import perf_counter
+from urllib.request import urlopen
 
 import trio
 
@@ -34,6 +36,23 @@ async def cat(*, peers, root, digest):
             seconds = trio.current_time() - began
     assert found.hexdigest() == digest, "the file is not what was added"
     return {"seconds": seconds, **counts(here)}
+
+
+async def plain(*, urls):
+    """Take these answers at once, by the means of the standard library; says what their rates, in bytes/s, add up to."""
+    rates = []
+
+    def drain(url):
+        began, size = perf_counter(), 0
+        with urlopen(url) as answer:
+            while piece := answer.read(MIB):
+                size += len(piece)
+        rates.append(size / (perf_counter() - began))
+
+    async with trio.open_nursery() as nursery:
+        for url in urls:
+            nursery.start_soon(trio.to_thread.run_sync, drain, url)
+    return {"rate": sum(rates)}
 
 
 async def first_byte(*, peers, root):
@@ -102,7 +121,7 @@ def peak():
     return most / MIB if sys.platform == "darwin" else most / 1024
 
 
-JOBS = {job.__name__: job for job in (cat, first_byte, export, blocks)}
+JOBS = {job.__name__: job for job in (cat, plain, first_byte, export, blocks)}
 
 
 async def main(job, arguments):
