@@ -21,6 +21,7 @@ _VERBS = {
     "ls": "List a folder.",
     "stat": "Say what a CID or path is.",
     "serve": "Serve the store as a gateway over HTTP.",
+    "bench": "Measure gateways: each alone, then all together.",
     "cid": "Read CIDs.",
     "demo": "Share a folder from four gateways, good and bad, and fetch it back.",
 }

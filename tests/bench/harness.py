@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import pkgutil
 import statistics
 import timeit
@@ -59,8 +60,10 @@ class Row:
         return self.ratio >= 1 if self.unit.endswith("/s") else self.ratio <= 1
 
     def as_json(self) -> str:
+        """What took for ever is null: JSON has no infinity."""
         keys = ("name", "figure", "unit", "limit", "ratio", "spread")
-        return json.dumps({key: getattr(self, key) for key in keys})
+        values = {key: getattr(self, key) for key in keys}
+        return json.dumps({key: None if value == math.inf else value for key, value in values.items()})
 
 
 Bench = Callable[[bool], Iterable[Row]]
@@ -160,12 +163,12 @@ def _number(timed: Callable[[int], float]) -> int:
 
 def table(rows: Iterable[Row]) -> Iterator[str]:
     """The lines of a table, one as soon as each row is there."""
-    yield f"{'what':<56} {'figure':>10} {'unit':<6} {'limit':>10} {'ratio':>7} {'spread':>7}"
+    yield f"{'what':<64} {'figure':>10} {'unit':<6} {'limit':>10} {'ratio':>7} {'spread':>7}"
     for row in rows:
         limit = "-" if row.limit is None else f"{row.limit:,.6g}"
         ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
         mark = "" if row.good else "  <- over its limit"
-        yield (f"{row.name:<56} {_short(row.figure):>10} {row.unit:<6} {limit:>10} {ratio:>7} {row.spread:>6.0%}{mark}")
+        yield (f"{row.name:<64} {_short(row.figure):>10} {row.unit:<6} {limit:>10} {ratio:>7} {row.spread:>6.0%}{mark}")
 
 
 def _short(figure: float) -> str:

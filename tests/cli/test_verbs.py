@@ -23,7 +23,7 @@ def test_help_lists_verbs_and_codes(cli):
         assert word in done.out
 
 
-@pytest.mark.parametrize("verb", ["add", "get", "cat", "ls", "stat", "serve", "demo", "cid"])
+@pytest.mark.parametrize("verb", ["add", "get", "cat", "ls", "stat", "serve", "bench", "demo", "cid"])
 def test_every_verb_has_help(cli, verb):
     done = cli(verb, "--help")
     assert done.code == 0
