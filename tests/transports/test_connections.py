@@ -18,6 +18,7 @@ import trio
 from sessionctx.errors import PeerFailed
 from sessionctx.transports import HTTP, PoolTransport, endpoints
 from sessionctx.transports.http import pool
+from sessionctx.transports.http.tls import TLS
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -207,14 +208,15 @@ async def test_cancelled_just_when_the_connection_is_made(peer, tls, server_tls,
     """The pool's places are all there afterwards (httpcore alone would lose one each time)."""
     there = await peer(peer.says(peer.reply(b"fine")), tls=server_tls if tls else None)
     http = HTTP(connections=2, tls=client_tls)
-    made = trio.SSLStream.do_handshake if tls else trio.open_tcp_stream
+    owner, name = (TLS, "handshake") if tls else (trio, "open_tcp_stream")
+    made = getattr(owner, name)
 
     async def then_cancel(*args, **kwargs):
         result = await made(*args, **kwargs)
         scopes[-1].cancel()
         return result
 
-    monkeypatch.setattr(*((trio.SSLStream, "do_handshake") if tls else (trio, "open_tcp_stream")), then_cancel)
+    monkeypatch.setattr(owner, name, then_cancel)
     before = sockets()
     scopes = [trio.CancelScope() for _ in range(3)]
     while scopes:
