@@ -52,7 +52,7 @@ async def in_pieces(source, target, *, size):
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-@pytest.mark.parametrize("size", [97, 4096, 50_000])
+@pytest.mark.parametrize("size", [997, 50_000])
 async def test_however_the_bytes_are_cut_on_the_way(peer, relay, authority, server_tls, version, size):
     ours = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(ours)

@@ -20,7 +20,7 @@ import trio
 
 from sessionctx.errors import BadAnswer, NotInTrio
 from sessionctx.transports.http.client import by_client, public_authorities
-from sessionctx.transports.http.pool import pool_of
+from sessionctx.transports.http.pool import Turn
 from sessionctx.transports.http.response import Answer, Response
 from sessionctx.transports.http.target import Target
 from sessionctx.transports.http.trouble import Trouble, told
@@ -44,7 +44,9 @@ class HTTP:
     redirects: int = 5
     """Redirects that are followed (:exc:`BadAnswer`)."""
     connections: int = 16
-    """Connections to one endpoint at a time; who wants one more waits for its turn."""
+    """Requests to one endpoint (scheme, host, port) at a time, those of all its users in the trio run together.
+
+    Who comes while there are as many or more waits for its turn: first come, first served."""
     tls: ssl.SSLContext | None = None
     """Whom to trust; by default the usual public authorities."""
     client: httpx.AsyncClient | None = None
@@ -106,12 +108,12 @@ class HTTP:
         tls = (self.tls or public_authorities()) if endpoint.scheme == "https" else None
         checked = _pattern(endpoint.public.partition("//")[2], *headers.items()).headers
         request = h11.Request(method="GET", target=target.path, headers=checked)
-        async with pool_of(endpoint, tls, at_once=self.connections) as pool:
-            head, connection = await pool.ask(request, connect=self.connect, header=self.header)
+        async with Turn(endpoint, tls, self.connections) as turn:
+            head, connection = await turn.ask(request, connect=self.connect, header=self.header)
             try:
                 yield Answer(head.status_code, head.headers, connection.receive)
             finally:
-                pool.give_back(connection)
+                turn.give_back(connection)
 
 
 @lru_cache(maxsize=128)
