@@ -39,14 +39,19 @@ class Play:
     using: list[User] = attrs.field(factory=list)
 
     async def main(self, crowd: list[User]) -> None:
+        with trio.fail_after(100):
+            await self.play(crowd)
+        assert not self.using
+        assert not self.turns.in_use
+        assert not await self.turns.take(1)
+
+    async def play(self, crowd: list[User]) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.watch)
             async with trio.open_nursery() as visits:
                 for user in crowd:
                     visits.start_soon(self.visit, user)
             nursery.cancel_scope.cancel()
-        assert not self.using
-        assert not await self.turns.take(1)  # at once: no turn was lost
 
     async def visit(self, user: User) -> None:
         await trio.sleep(user.comes)

@@ -138,7 +138,8 @@ async def by_client(
             raise _as_trouble(error) from error
 
     try:
-        yield Answer(response.status_code, response.headers.raw, receive)
+        frames = not response.http_version.startswith("HTTP/1.")
+        yield Answer(response.status_code, response.headers.raw, receive, frames)
     finally:
         # The client reads through nested generators. Reading on, cancelled, unwinds them where they stand; left alone
         # they would be found by the garbage collector. What is buffered still comes: often it is just the end.
