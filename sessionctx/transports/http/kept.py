@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from sessionctx.transports.http.connection import Connection
+from sessionctx.transports.http.memory import keep_what_is_freed
 from sessionctx.transports.http.turns import Turns
 
 KEEP_IDLE: Final = 15.0
@@ -87,6 +88,7 @@ def kept_here() -> Kept:
     try:
         return _kept.get()
     except LookupError:
+        keep_what_is_freed()
         kept = Kept()
         _kept.set(kept)
         trio.lowlevel.spawn_system_task(_close_with_the_run, kept)
