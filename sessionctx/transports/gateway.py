@@ -54,7 +54,7 @@ class GatewayTransport:
     def __init__(self, url: str, *, http: HTTP | None = None, can: Can | None = None) -> None:
         self._address = Address.parse(url)
         self._http = http or HTTP()
-        self.can: Final = can or Can(raw=True, car=True)
+        self.can: Final = can or Can(raw=True, car=True, best_in_flight=_best_in_flight(self._http))
         """A gateway that has no CARs says so only when asked for one (:exc:`BadAnswer`)."""
 
     def __repr__(self) -> str:
@@ -218,6 +218,12 @@ class _Car:
         if self.roots is not None and words is not None:
             return CarTruncated(f"{self._peer}: the CAR ends early, in the words {shown(words[0].decode().strip())}")
         return type(error)(f"{self._peer}: {error}")
+
+
+def _best_in_flight(http: HTTP) -> int:
+    """Return how many requests at once serve a gateway well: more than our connections would only wait for them."""
+    usual = Can().best_in_flight
+    return usual if http.client is not None else min(usual, http.connections)
 
 
 def _ignore(_size: int) -> None:

@@ -94,6 +94,7 @@ def test_what_it_can_do():
     gateway: Transport = GatewayTransport("https://example.org")
     assert gateway.can == Can(raw=True, car=True)
     assert not GatewayTransport("https://example.org", can=Can()).can.car
+    assert GatewayTransport("https://example.org", http=HTTP(connections=3)).can.best_in_flight == 3
     with pytest.raises(InvalidPeer, match="write https://example"):
         GatewayTransport("example.org")
 
