@@ -11,6 +11,7 @@ import h11
 import trio
 
 from sessionctx.transports.http.trouble import BadHTTP, BrokenOff, NotConnected
+from sessionctx.transports.public import not_public
 
 HEAD_READ: Final = 8 * 1024
 """Bytes that are read at once for a head; what comes of the body with it is copied twice more."""
@@ -35,12 +36,14 @@ class Connection:
     idle_since: float = 0.0
 
     @classmethod
-    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None) -> Connection:
-        """Connect, with TLS if *tls* is given. :exc:`NotConnected`."""
+    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None, *, public_only: bool = False) -> Connection:
+        """Connect, with TLS if *tls* is given, and if *public_only* not to private addresses. :exc:`NotConnected`."""
         try:
             tcp = await trio.open_tcp_stream(host, port)
         except OSError as error:
             raise NotConnected from error
+        if public_only:
+            _refuse_private(tcp)
         if tls is None:
             return cls(tcp)
         try:
@@ -155,3 +158,15 @@ class Connection:
             return await self._tcp.socket.recv(most)
         except (OSError, trio.BrokenResourceError) as error:
             raise BrokenOff from error
+
+
+def _refuse_private(tcp: trio.SocketStream) -> None:
+    """Close the connection, before a byte is sent, unless the address that the host's name led to is public."""
+    try:
+        why = not_public(str(tcp.socket.getpeername()[0]))
+    except OSError as error:  # it has hung up already
+        tcp.socket.close()
+        raise NotConnected from error
+    if why is not None:
+        tcp.socket.close()
+        raise NotConnected(f"{why}, and only public addresses are allowed here")

@@ -52,6 +52,13 @@ class HTTP:
 
     Redirects and limits stay ours, except for *connections* and *tls*; so do its time limits and following redirects
     count for nothing here. It costs several times as much CPU per block. Whoever made it closes it."""
+    public_only: bool = False
+    """Whether connections to loopback, private and other addresses off the public internet are refused, by whatever
+    name or redirect they were reached (:exc:`Unreachable`). For addresses that strangers told us."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.public_only and self.client is not None:
+            raise ValueError("public_only= cannot be kept by a client= of your own, which connects by itself")
 
     @asynccontextmanager
     async def get(
@@ -106,7 +113,7 @@ class HTTP:
         tls = (self.tls or public_authorities()) if endpoint.scheme == "https" else None
         checked = _pattern(endpoint.public.partition("//")[2], *headers.items()).headers
         request = h11.Request(method="GET", target=target.path, headers=checked)
-        async with pool_of(endpoint, tls, at_once=self.connections) as pool:
+        async with pool_of(endpoint, tls, at_once=self.connections, public_only=self.public_only) as pool:
             head, connection = await pool.ask(request, connect=self.connect, header=self.header)
             try:
                 yield Answer(head.status_code, head.headers, connection.receive)

@@ -24,10 +24,12 @@ KEEP_IDLE: Final = 15.0
 endpoints: Final = Endpoints["Pool"]("sessionctx.transports.http")
 
 
-def pool_of(address: Address, tls: ssl.SSLContext | None, *, at_once: int) -> AbstractAsyncContextManager[Pool]:
+def pool_of(
+    address: Address, tls: ssl.SSLContext | None, *, at_once: int, public_only: bool = False
+) -> AbstractAsyncContextManager[Pool]:
     """Lend the pool of an endpoint to at most *at_once* exchanges; the others wait here, first come, first served."""
-    key = (address.scheme, address.host, address.port, tls, at_once)
-    return endpoints.use(key, lambda: Pool(address, tls), at_once=at_once)
+    key = (address.scheme, address.host, address.port, tls, at_once, public_only)
+    return endpoints.use(key, lambda: Pool(address, tls, public_only), at_once=at_once)
 
 
 @attrs.define(eq=False)
@@ -36,6 +38,7 @@ class Pool:
 
     _address: Address
     _tls: ssl.SSLContext | None
+    _public_only: bool = False
     _idle: deque[Connection] = attrs.field(factory=deque[Connection])
 
     async def ask(
@@ -86,7 +89,7 @@ class Pool:
 
     async def _connect(self, seconds: float) -> Connection:
         with trio.move_on_after(seconds):
-            return await Connection.open(*self._address.endpoint, self._tls)
+            return await Connection.open(*self._address.endpoint, self._tls, public_only=self._public_only)
         raise ConnectionLate(f"{seconds:g} s")
 
 
