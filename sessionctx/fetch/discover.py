@@ -55,7 +55,9 @@ class Need:
     left: int = 0
     """Peers who may still be asked for it: those who are being asked, are free, busy, or rest for a while."""
     finish: float = inf
-    """When all that is wanted is predicted to be here, on the clock of *now*; infinite if nobody can tell."""
+    """When all of it is predicted to be here, on the clock of *now*; infinite if nobody can tell.
+
+    All of it is the whole file, say, and not what is just being read ahead: that is always nearly done."""
 
     @property
     def names(self) -> tuple[Hashable, ...]:

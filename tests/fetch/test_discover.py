@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import inf
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessionctx.content import CID
+from sessionctx.errors import Busy, PeerError
 from sessionctx.fetch.discover import (
     LAST_PAUSE,
     LONGEST,
@@ -19,6 +23,8 @@ from sessionctx.fetch.discover import (
     Need,
     Search,
 )
+from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.routers import FakeRouter
 
 ALONE = Need(wanted="leaf", root="root", left=0)
 SLOW = Need(wanted="leaf", root="root", left=2, finish=inf)
@@ -305,3 +311,63 @@ def test_nobody_waits_for_ever(need, fruit):
         now += 1
         discovery.ended(now)
     assert searches <= fruit + len(need.names)
+
+
+# --- with a shell around it
+
+
+async def carry_out(search, routers, discovery, peers):
+    """Ask all routers at once, and take what they name as it comes."""
+
+    async def ask(router):
+        with suppress(PeerError):
+            async with router.providers(search.name) as found:
+                async for provider in found:
+                    for gateway in provider.gateways:
+                        if discovery.take(gateway, router.public):
+                            peers.append(router.transport(gateway))
+                    if discovery.enough(router.public):
+                        return
+
+    with trio.move_on_at(search.until):
+        async with trio.open_nursery() as nursery:
+            for router in routers:
+                nursery.start_soon(ask, router)
+    discovery.ended(trio.current_time())
+
+
+async def until_somebody_turns_up(need, routers, discovery):
+    """Return the peers that were found, or none once it is hopeless."""
+    peers = []
+    while not peers and not discovery.hopeless(need, trio.current_time()):
+        await trio.sleep_until(discovery.due(need, trio.current_time()))
+        search = discovery.look(need, trio.current_time())
+        await carry_out(search, routers, discovery, peers)
+    return peers
+
+
+def router_with(cid, count, name="a", **options):
+    peers = [FakePeer(f"https://{name}{n}.example") for n in range(count)]
+    return FakeRouter.naming({cid: peers}, public=f"https://{name}.example", **options)
+
+
+async def test_a_shell_finds_what_the_routers_know(autojump_clock):
+    root, leaf = CID.of(b"root"), CID.of(b"leaf")
+    routers = [router_with(root, 50, "a"), router_with(root, 3, "b", latency=2.0), FakeRouter(latency=inf)]
+    began = trio.current_time()
+    found = await until_somebody_turns_up(Need(wanted=leaf, root=root), routers, Discovery())
+    assert [len([peer for peer in found if f"//{name}" in peer.url]) for name in "ab"] == [MOST, 3]
+    assert trio.current_time() - began == LONGEST  # one of them never answers
+    assert [router.asked for router in routers] == [[root]] * 3
+    assert [router.in_flight for router in routers] == [0] * 3
+
+
+async def test_a_shell_gives_up_where_nobody_knows_anything(autojump_clock):
+    root, leaf = CID.of(b"root"), CID.of(b"leaf")
+    failing = FakeRouter(faults=lambda _: Busy("later"))
+    routers = [FakeRouter(), failing]
+    began = trio.current_time()
+    assert await until_somebody_turns_up(Need(wanted=leaf, root=root), routers, Discovery()) == []
+    assert trio.current_time() - began < 2
+    assert [router.asked for router in routers] == [[root, leaf]] * 2
+    assert [router.worst for router in routers] == [1, 1]

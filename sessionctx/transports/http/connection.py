@@ -38,12 +38,14 @@ class Connection:
     @classmethod
     async def open(cls, host: str, port: int, tls: ssl.SSLContext | None, *, public_only: bool = False) -> Connection:
         """Connect, with TLS if *tls* is given, and if *public_only* not to private addresses. :exc:`NotConnected`."""
+        if public_only:
+            _refuse_private(host)
         try:
             tcp = await trio.open_tcp_stream(host, port)
         except OSError as error:
             raise NotConnected from error
         if public_only:
-            _refuse_private(tcp)
+            _refuse_rebound(tcp)
         if tls is None:
             return cls(tcp)
         try:
@@ -160,13 +162,15 @@ class Connection:
             raise BrokenOff from error
 
 
-def _refuse_private(tcp: trio.SocketStream) -> None:
-    """Close the connection, before a byte is sent, unless the address that the host's name led to is public."""
+def _refuse_private(host: str) -> None:
+    if why := not_public(host):
+        raise NotConnected(f"{why}, and only public addresses are allowed here")
+
+
+def _refuse_rebound(tcp: trio.SocketStream) -> None:
+    """Close the connection, before a byte is sent, if a public name has led to a private address."""
     try:
-        why = not_public(str(tcp.socket.getpeername()[0]))
-    except OSError as error:  # it has hung up already
+        _refuse_private(str(tcp.socket.getpeername()[0]))
+    except (OSError, NotConnected) as error:  # or it has hung up already
         tcp.socket.close()
         raise NotConnected from error
-    if why is not None:
-        tcp.socket.close()
-        raise NotConnected(f"{why}, and only public addresses are allowed here")

@@ -46,21 +46,24 @@ class Decoder(Protocol):
 class Lines:
     """Newline-delimited JSON: a line that is broken is left out, unless nothing else comes."""
 
-    _rest: bytes = b""
+    _rest: bytearray = attrs.field(factory=bytearray)
     _good: int = 0
     _broken: int = 0
 
     def feed(self, data: bytes) -> list[object]:
         """Take the next bytes; an endless line is refused once the records before it are out."""
         self._refuse_endless()
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._rest += data
+        if b"\n" not in data:  # so that a line which comes byte by byte is not looked through each time
+            return []
+        *lines, self._rest = self._rest.split(b"\n")
         return self._read(lines)
 
     def finish(self) -> list[object]:
         """Return what the last line holds; it needs no newline."""
         self._refuse_endless()
         records = self._read([self._rest])
-        self._rest = b""
+        self._rest = bytearray()
         if self._broken and not self._good:
             raise ValueError("not one line is a record")
         return records
@@ -69,9 +72,9 @@ class Lines:
         if len(self._rest) > MOST_LINE:
             raise ValueError(f"a line has more than {MOST_LINE} bytes")
 
-    def _read(self, lines: list[bytes]) -> list[object]:
+    def _read(self, lines: list[bytearray]) -> list[object]:
         records: list[object] = []
-        for line in filter(bytes.strip, lines):
+        for line in filter(bytearray.strip, lines):
             try:
                 records.append(_json(line if len(line) <= MOST_LINE else b""))
                 self._good += 1
@@ -85,16 +88,16 @@ class Document:
     """One JSON document, which holds its records as a list under *name*. Its size is for the caller to bound."""
 
     _name: str
-    _parts: list[bytes] = attrs.field(factory=list[bytes])
+    _data: bytearray = attrs.field(factory=bytearray)
 
     def feed(self, data: bytes) -> list[object]:
         """Take the next bytes; nothing is known before the end."""
-        self._parts.append(data)
+        self._data += data
         return []
 
     def finish(self) -> list[object]:
         """Return the records."""
-        document = _json(b"".join(self._parts))
+        document = _json(self._data)
         if not isinstance(document, dict):
             raise ValueError("it is no JSON object")  # noqa: TRY004 - what was sent is wrong, not what was passed
         records = cast("dict[str, object]", document).get(self._name)
@@ -127,7 +130,7 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(each for each in cast("list[object]", value) if isinstance(each, str))
 
 
-def _json(data: bytes) -> object:
+def _json(data: bytes | bytearray) -> object:
     try:
         return cast("object", json.loads(data))
     except RecursionError:

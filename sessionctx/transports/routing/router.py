@@ -251,9 +251,11 @@ class _Arriving(_Found):
 
 def _check_peer_id(text: str) -> None:
     try:
-        if text[:1] in ("1", "Q"):
-            CID.new(1, LIBP2P_KEY, multibase.decode("z" + text))
-        else:
-            CID.from_bytes(multibase.decode(text))
+        bare = text[:1] in ("1", "Q")
+        data = multibase.decode(f"z{text}" if bare else text)
+        key = CID.new(1, LIBP2P_KEY, data) if bare else CID.from_bytes(data)
+        why = "" if key.codec == LIBP2P_KEY else "it is the CID of something else"
     except ContentError as error:
-        raise InvalidCID(f"{shown(text)} is no peer ID: write one as 12D3Koo..., Qm... or k51... ({error})") from None
+        why = str(error)
+    if why:
+        raise InvalidCID(f"{shown(text)} is no peer ID: write one as 12D3Koo..., Qm... or k51... ({why})")
