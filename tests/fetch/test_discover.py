@@ -77,6 +77,12 @@ def test_steady_progress_is_no_improvement():
     assert [discovery.look(need, now / 4) is not None for now in range(10)] == [False] * 8 + [True, False]
 
 
+def test_a_finish_that_can_be_told_at_last_is_better_than_none():
+    discovery = Discovery()
+    discovery.due(SLOW, 0.0)
+    assert discovery.due(Need("leaf", left=1, finish=50.0), WINDOW) == 2 * WINDOW
+
+
 def test_what_is_nearly_done_is_not_worth_a_search():
     discovery = Discovery()
     assert discovery.due(Need("leaf", left=1, finish=WINDOW + WORTH - 0.1), 0.0) is None
@@ -196,6 +202,20 @@ def test_while_it_brings_somebody_there_is_hope():
     assert discovery.hopeless(need, 300.0)
 
 
+def test_a_name_that_brought_somebody_at_last_is_searched_for_again():
+    discovery, need = Discovery(), Need(wanted="leaf")
+    discovery.look(need, 0.0)
+    discovery.ended(0.0)
+    assert discovery.hopeless(need, 1.0)
+    some = Need(wanted="leaf", left=1)
+    discovery.due(some, 1.0)
+    assert discovery.look(some, 5.0)
+    assert discovery.take("peer")
+    discovery.ended(5.0)
+    assert not discovery.hopeless(need, 5.0)
+    assert discovery.due(need, 5.0) == 7.0
+
+
 def test_what_is_remembered_is_bounded():
     discovery = Discovery()
     for n in range(3 * MOST_BARREN):
@@ -290,10 +310,11 @@ def test_when_it_is_due_it_happens(script, need):
         return
     if due > now:
         assert discovery.look(need, (now + due) / 2) is None
-    again = discovery.due(need, due)
+    again = due
     while discovery.look(need, again) is None:  # a window that ends on the way may still have seen it get better
         assert again - due <= 2 * WINDOW
-        if (again := discovery.due(need, again)) is None:
+        again = discovery.due(need, again)
+        if again is None:
             assert need.finish - due < 2 * WINDOW + WORTH
             return
 
