@@ -74,7 +74,7 @@ def not_public(host: str) -> str | None:
     except ValueError:
         return _not_public_name(host)
     what = _special(address)
-    return what and f"{host} is {what}"
+    return what and f"{host} is {what}, and not on the public internet"
 
 
 def _special(address: IPv4Address | IPv6Address) -> str | None:

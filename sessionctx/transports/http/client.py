@@ -67,8 +67,8 @@ class PoolTransport(httpx.AsyncBaseTransport):
                 with trio.fail_after(seconds["pool"]):
                     pool = await stack.enter_async_context(pool_of(endpoint, tls, at_once=self._connections))
                 sent = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
-                patience = {"connect": seconds["connect"], "header": seconds["read"]}
-                head, connection = await pool.ask(sent, _body(request), **patience)
+                connect, header = seconds["connect"], seconds["read"]
+                head, connection = await pool.ask(sent, _body(request), connect=connect, header=header)
                 stack.callback(pool.give_back, connection)
             except trio.TooSlowError as error:
                 raise httpx.PoolTimeout(f"no connection became free within {seconds['pool']:g} s") from error

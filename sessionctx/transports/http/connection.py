@@ -38,14 +38,14 @@ class Connection:
     @classmethod
     async def open(cls, host: str, port: int, tls: ssl.SSLContext | None, *, public_only: bool = False) -> Connection:
         """Connect, with TLS if *tls* is given, and if *public_only* not to private addresses. :exc:`NotConnected`."""
-        if public_only:
-            _refuse_private(host)
+        if public_only and (why := not_public(host)):
+            raise NotConnected(why)
         try:
             tcp = await trio.open_tcp_stream(host, port)
         except OSError as error:
             raise NotConnected from error
         if public_only:
-            _refuse_rebound(tcp)
+            cls(tcp).refuse_private()
         if tls is None:
             return cls(tcp)
         try:
@@ -58,6 +58,16 @@ class Connection:
             tcp.socket.close()
             raise
         return cls(tcp, stream)
+
+    def refuse_private(self) -> None:
+        """Close it unless the address is public that its host's name has led to. :exc:`NotConnected`."""
+        try:
+            why = not_public(str(self._tcp.socket.getpeername()[0]))
+        except OSError as error:
+            why = str(error)  # it has hung up already
+        if why is not None:
+            self.close()
+            raise NotConnected(why)
 
     def close(self) -> None:
         """Close it at once; the peer may be in the middle of something."""
@@ -160,17 +170,3 @@ class Connection:
             return await self._tcp.socket.recv(most)
         except (OSError, trio.BrokenResourceError) as error:
             raise BrokenOff from error
-
-
-def _refuse_private(host: str) -> None:
-    if why := not_public(host):
-        raise NotConnected(f"{why}, and only public addresses are allowed here")
-
-
-def _refuse_rebound(tcp: trio.SocketStream) -> None:
-    """Close the connection, before a byte is sent, if a public name has led to a private address."""
-    try:
-        _refuse_private(str(tcp.socket.getpeername()[0]))
-    except (OSError, NotConnected) as error:  # or it has hung up already
-        tcp.socket.close()
-        raise NotConnected from error

@@ -113,8 +113,10 @@ class HTTP:
         tls = (self.tls or public_authorities()) if endpoint.scheme == "https" else None
         checked = _pattern(endpoint.public.partition("//")[2], *headers.items()).headers
         request = h11.Request(method="GET", target=target.path, headers=checked)
-        async with pool_of(endpoint, tls, at_once=self.connections, public_only=self.public_only) as pool:
-            head, connection = await pool.ask(request, connect=self.connect, header=self.header)
+        async with pool_of(endpoint, tls, at_once=self.connections) as pool:
+            head, connection = await pool.ask(
+                request, connect=self.connect, header=self.header, public_only=self.public_only
+            )
             try:
                 yield Answer(head.status_code, head.headers, connection.receive)
             finally:

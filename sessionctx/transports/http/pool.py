@@ -24,12 +24,10 @@ KEEP_IDLE: Final = 15.0
 endpoints: Final = Endpoints["Pool"]("sessionctx.transports.http")
 
 
-def pool_of(
-    address: Address, tls: ssl.SSLContext | None, *, at_once: int, public_only: bool = False
-) -> AbstractAsyncContextManager[Pool]:
+def pool_of(address: Address, tls: ssl.SSLContext | None, *, at_once: int) -> AbstractAsyncContextManager[Pool]:
     """Lend the pool of an endpoint to at most *at_once* exchanges; the others wait here, first come, first served."""
-    key = (address.scheme, address.host, address.port, tls, at_once, public_only)
-    return endpoints.use(key, lambda: Pool(address, tls, public_only), at_once=at_once)
+    key = (address.scheme, address.host, address.port, tls, at_once)
+    return endpoints.use(key, lambda: Pool(address, tls), at_once=at_once)
 
 
 @attrs.define(eq=False)
@@ -38,11 +36,16 @@ class Pool:
 
     _address: Address
     _tls: ssl.SSLContext | None
-    _public_only: bool = False
     _idle: deque[Connection] = attrs.field(factory=deque[Connection])
 
     async def ask(
-        self, request: h11.Request, body: AsyncIterable[bytes] | None = None, *, connect: float, header: float
+        self,
+        request: h11.Request,
+        body: AsyncIterable[bytes] | None = None,
+        *,
+        connect: float,
+        header: float,
+        public_only: bool = False,
     ) -> tuple[h11.Response, Connection]:
         """Send a request; return the head of the answer, and the connection to read its body from and to give back.
 
@@ -52,12 +55,14 @@ class Pool:
         """
         kept = self._kept()
         if kept is not None:
+            if public_only:  # others may have been allowed to connect
+                kept.refuse_private()
             try:
                 return await _head(kept, request, body, header), kept
             except (BrokenOff, BadHTTP):
                 if body is not None or request.method not in (b"GET", b"HEAD"):
                     raise
-        fresh = await self._connect(connect)
+        fresh = await self._connect(connect, public_only=public_only)
         return await _head(fresh, request, body, header), fresh
 
     def give_back(self, connection: Connection) -> None:
@@ -87,9 +92,9 @@ class Pool:
             connection.close()
         return None
 
-    async def _connect(self, seconds: float) -> Connection:
+    async def _connect(self, seconds: float, *, public_only: bool) -> Connection:
         with trio.move_on_after(seconds):
-            return await Connection.open(*self._address.endpoint, self._tls, public_only=self._public_only)
+            return await Connection.open(*self._address.endpoint, self._tls, public_only=public_only)
         raise ConnectionLate(f"{seconds:g} s")
 
 

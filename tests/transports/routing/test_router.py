@@ -463,7 +463,7 @@ async def test_a_public_name_that_leads_to_a_private_address_is_not_asked(peer, 
     trio.socket.set_custom_hostname_resolver(Rebound())
     url = f"{scheme}://gw.example.org:{there.port}"
     gateway = Router("https://router.example").transport(url)
-    with pytest.raises(Unreachable, match=r"127\.0\.0\.1 is loopback, and only public addresses are allowed") as caught:
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1 is loopback, and not on the public internet") as caught:
         await gateway.block(CID_)
     assert caught.value.peer == url
     await there.wait_for(lambda: there.closed == there.opened)
