@@ -25,6 +25,8 @@
     │   ├── Stalled               connected, then silent
     │   ├── PeerFailed            it failed: a 5xx, a closed connection
     │   ├── BadAnswer             its answer breaks the protocol
+    │   ├── BadRequest            it says that the question is wrong
+    │   ├── NotOffered            it does not do what it was asked for
     │   └── Lied                  its bytes did not match their name
     ├── NotFound                  nobody who was asked has it                             (LookupError)
     │   ├── BlockNotFound         ... a block
@@ -188,6 +190,14 @@ class PeerFailed(PeerError):
 
 class BadAnswer(PeerError):
     """The peer's answer breaks the protocol: wrong type, wrong length, endless headers or redirects, too large."""
+
+
+class BadRequest(PeerError):
+    """The peer says that what we asked is wrong (422). The fault is on our side: asking again changes nothing."""
+
+
+class NotOffered(PeerError):
+    """The peer does not do what it was asked for (501), and never will: ask another one."""
 
 
 class Lied(PeerError):

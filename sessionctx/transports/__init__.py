@@ -8,6 +8,7 @@ from sessionctx.transports.gateway import GatewayTransport
 from sessionctx.transports.headers import retry_after
 from sessionctx.transports.http import HTTP, PoolTransport
 from sessionctx.transports.registry import open_transport
+from sessionctx.transports.routing import Provider, Router, Routing
 
 __all__ = [
     "HTTP",
@@ -17,6 +18,9 @@ __all__ = [
     "GatewayTransport",
     "PoolTransport",
     "Progress",
+    "Provider",
+    "Router",
+    "Routing",
     "Scope",
     "Transport",
     "open_transport",

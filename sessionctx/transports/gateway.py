@@ -32,7 +32,7 @@ from sessionctx.errors import (
 )
 from sessionctx.transports.address import Address
 from sessionctx.transports.base import Can, CarAnswer, Progress, Scope
-from sessionctx.transports.headers import content_type, http_date, retry_after, shown
+from sessionctx.transports.headers import asked_to_wait, content_type, shown
 from sessionctx.transports.http import HTTP, Response
 
 RAW_TYPE: Final = "application/vnd.ipld.raw"
@@ -137,8 +137,7 @@ class GatewayTransport:
         if status in (410, 451):
             return Denied(f"{peer} refuses to serve it, for good ({status})", peer=peer)
         if status in (429, 502, 503, 504):
-            now = http_date(response.headers.get("date")) or time.time()
-            wait = retry_after(response.headers.get("retry-after"), now=now)
+            wait = asked_to_wait(response.headers, now=time.time())
             when = "" if wait is None else f"; it asks to wait {wait:g} s"
             return Busy(f"{peer} is busy ({status}){when}", peer=peer, retry_after=wait)
         if status >= 500:

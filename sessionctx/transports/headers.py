@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -26,6 +27,14 @@ def retry_after(value: str | None, *, now: float, most: float = MOST_WAIT) -> fl
         return most if len(value) > 9 else min(float(value), most)
     date = http_date(value)
     return None if date is None else min(max(date - now, 0.0), most)
+
+
+def asked_to_wait(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Return the seconds which an answer's *headers* (names in lower case) ask to wait, ``None`` if they do not.
+
+    A date is compared with the peer's own clock if it tells it, and otherwise with *now*, in seconds since the epoch.
+    """
+    return retry_after(headers.get("retry-after"), now=http_date(headers.get("date")) or now)
 
 
 def http_date(value: str | None) -> float | None:

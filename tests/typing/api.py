@@ -17,6 +17,8 @@ import sessionctx
 from sessionctx import CID, Block, Node, errors, peers, serve, session
 from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, TieredBlockstore
 from sessionctx.session import Limits, Session, Slot, Statistics, events
+from sessionctx.testing.routers import FakeRouter
+from sessionctx.transports import GatewayTransport, Provider, Router, Routing
 
 
 def sessions() -> None:
@@ -150,3 +152,14 @@ def failures(error: Exception) -> None:
 
 assert_type(sessionctx.__all__, list[str])
 sessionctx.nothing_like_it  # type: ignore[attr-defined]
+
+
+async def routing(cid: CID) -> None:
+    router = Router("https://router.example", allow_private=True)
+    async with router.providers(cid, addrs=["https", "!ip6"]) as found:
+        async for provider in found:
+            assert_type(provider, Provider)
+            assert_type(provider.gateways, tuple[str, ...])
+    assert_type(router.transport("https://gw.example"), GatewayTransport)
+    either: list[Routing] = [router, FakeRouter()]
+    either.append("https://router.example")  # type: ignore[arg-type]

@@ -68,8 +68,8 @@ class PoolTransport(httpx.AsyncBaseTransport):
                 with trio.fail_after(seconds["pool"]):
                     turn = await stack.enter_async_context(Turn(endpoint, tls, self._connections))
                 sent = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
-                patience = {"connect": seconds["connect"], "header": seconds["read"]}
-                head, connection = await turn.ask(sent, _body(request), **patience)
+                connect, header = seconds["connect"], seconds["read"]
+                head, connection = await turn.ask(sent, _body(request), connect=connect, header=header)
                 stack.callback(turn.give_back, connection)
             except trio.TooSlowError as error:
                 raise httpx.PoolTimeout(f"no connection became free within {seconds['pool']:g} s") from error

@@ -12,6 +12,7 @@ import trio
 
 from sessionctx.transports.http.tls import TLS
 from sessionctx.transports.http.trouble import BadHTTP, BrokenOff, NotConnected
+from sessionctx.transports.public import not_public
 
 HEAD_READ: Final = 8 * 1024
 """Bytes that are read at once for a head; what comes of the body with it is copied twice more."""
@@ -36,12 +37,16 @@ class Connection:
     idle_since: float = 0.0
 
     @classmethod
-    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None) -> Connection:
-        """Connect, with TLS if *tls* is given. :exc:`NotConnected`."""
+    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None, *, public_only: bool = False) -> Connection:
+        """Connect, with TLS if *tls* is given, and if *public_only* not to private addresses. :exc:`NotConnected`."""
+        if public_only and (why := not_public(host)):
+            raise NotConnected(why)
         try:
             tcp = await trio.open_tcp_stream(host, port)
         except OSError as error:
             raise NotConnected from error
+        if public_only:
+            cls(tcp).refuse_private()
         if tls is None:
             return cls(tcp)
         try:
@@ -52,6 +57,16 @@ class Connection:
         except BaseException:
             tcp.socket.close()
             raise
+
+    def refuse_private(self) -> None:
+        """Close it unless the address is public that its host's name has led to. :exc:`NotConnected`."""
+        try:
+            why = not_public(str(self._tcp.socket.getpeername()[0]))
+        except OSError as error:
+            why = str(error)  # it has hung up already
+        if why is not None:
+            self.close()
+            raise NotConnected(why)
 
     def close(self) -> None:
         """Close it at once; the peer may be in the middle of something."""

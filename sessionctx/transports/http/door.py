@@ -55,6 +55,13 @@ class HTTP:
 
     Redirects and limits stay ours, except for *connections* and *tls*; so do its time limits and following redirects
     count for nothing here. It costs several times as much CPU per block. Whoever made it closes it."""
+    public_only: bool = False
+    """Whether connections to loopback, private and other addresses off the public internet are refused, by whatever
+    name or redirect they were reached (:exc:`Unreachable`). For addresses that strangers told us."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.public_only and self.client is not None:
+            raise ValueError("public_only= cannot be kept by a client= of your own, which connects by itself")
 
     @asynccontextmanager
     async def get(
@@ -118,7 +125,9 @@ class HTTP:
         async with Turn(endpoint, tls, self.connections) as turn:
             if turn.waited and waited is not None:
                 waited()
-            head, connection = await turn.ask(request, connect=self.connect, header=self.header)
+            head, connection = await turn.ask(
+                request, connect=self.connect, header=self.header, public_only=self.public_only
+            )
             try:
                 yield Answer(head.status_code, head.headers, connection.receive)
             finally:

@@ -42,7 +42,13 @@ class Turn(AbstractAsyncContextManager["Turn"]):
         self._shelf.turns.give()
 
     async def ask(
-        self, request: h11.Request, body: AsyncIterable[bytes] | None = None, *, connect: float, header: float
+        self,
+        request: h11.Request,
+        body: AsyncIterable[bytes] | None = None,
+        *,
+        connect: float,
+        header: float,
+        public_only: bool = False,
     ) -> tuple[h11.Response, Connection]:
         """Send a request; return the head of the answer, and the connection to read its body from and to give back.
 
@@ -52,12 +58,14 @@ class Turn(AbstractAsyncContextManager["Turn"]):
         """
         kept = self._kept.take(self._shelf)
         if kept is not None:
+            if public_only:  # others may have been allowed to connect
+                kept.refuse_private()
             try:
                 return await _head(kept, request, body, header), kept
             except (BrokenOff, BadHTTP):
                 if body is not None or request.method not in (b"GET", b"HEAD"):
                     raise
-        fresh = await self._connect(connect)
+        fresh = await self._connect(connect, public_only=public_only)
         return await _head(fresh, request, body, header), fresh
 
     def give_back(self, connection: Connection) -> None:
@@ -67,9 +75,9 @@ class Turn(AbstractAsyncContextManager["Turn"]):
         else:
             connection.close()
 
-    async def _connect(self, seconds: float) -> Connection:
+    async def _connect(self, seconds: float, *, public_only: bool) -> Connection:
         with trio.move_on_after(seconds):
-            return await Connection.open(*self._address.endpoint, self._tls)
+            return await Connection.open(*self._address.endpoint, self._tls, public_only=public_only)
         raise ConnectionLate(f"{seconds:g} s")
 
 
