@@ -64,7 +64,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_each_example_is_small_and_tested():
-    assert set(EXAMPLES) == {*TAKE_GATEWAYS, *TAKE_A_FOLDER}
+    assert set(EXAMPLES) == {*TAKE_GATEWAYS, *TAKE_A_FOLDER, *READ_A_FILE}
     for name, path in EXAMPLES.items():
         source = path.read_text()
         assert ast.get_docstring(ast.parse(source)), name
@@ -73,6 +73,7 @@ def test_each_example_is_small_and_tested():
 
 TAKE_GATEWAYS = ["many_gateways.py", "events.py", "fork.py"]
 TAKE_A_FOLDER = ["share_and_fetch.py", "car.py"]
+READ_A_FILE = ["seek.py"]
 
 
 @pytest.mark.parametrize("name", TAKE_GATEWAYS)
@@ -87,6 +88,15 @@ async def test_an_example_shares_a_folder(name, shared, elsewhere):
     out = await run(elsewhere, EXAMPLES[name], shared.folder)
     assert str(shared.cid) in out
     assert tree(elsewhere / "fetched") == tree(shared.folder)
+
+
+@pytest.mark.parametrize("name", READ_A_FILE)
+async def test_an_example_reads_a_file(name, shared, elsewhere):
+    out = await run(elsewhere, EXAMPLES[name], f"{shared.cid}/deep er/b.bin", *shared.urls)
+    first, last, count = out.splitlines()
+    assert first.endswith(bytes(range(8)).hex())
+    assert last.endswith(bytes(range(248, 256)).hex())
+    assert re.fullmatch(r"2560000 bytes, of which \d+ were fetched", count)
 
 
 # --- pages

@@ -51,8 +51,8 @@ class Flat(Generic[T, X]):
         return self
 
     async def __anext__(self) -> X:
+        await trio.lowlevel.checkpoint()  # before one is taken, or a cancelled call would lose it
         for found in self._group:
-            await trio.lowlevel.checkpoint()
             return found
         while True:
             self._group = iter(await self._walk.__anext__())

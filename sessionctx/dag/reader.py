@@ -38,7 +38,8 @@ class FileReader:
     def __init__(
         self, blocks: Blockstore, root: Block, offset: int, length: int | None, *, ahead: int, ahead_bytes: int
     ) -> None:
-        whole = need_file(open_node(root)).size
+        self._top = need_file(open_node(root))
+        whole = self._top.size
         self._begin = min(offset, whole)
         self._end = whole if length is None else min(offset + length, whole)
         self._blocks = blocks
@@ -198,7 +199,14 @@ class FileReader:
 
     def _walk(self, start: int, stop: int, *, narrow: bool) -> Walk[Part, Iterable[Piece]]:
         return read_pieces(
-            self._blocks, self._root, start, stop, ahead=self._ahead, ahead_bytes=self._ahead_bytes, narrow=narrow
+            self._blocks,
+            self._root,
+            self._top,
+            start,
+            stop,
+            ahead=self._ahead,
+            ahead_bytes=self._ahead_bytes,
+            narrow=narrow,
         )
 
     def _start_anew(self) -> None:

@@ -230,6 +230,17 @@ async def test_ls_names_the_entries(store, folder, symlink, file):
     assert await ls(store, root.cid, path="b") == []
 
 
+async def test_a_cancelled_call_loses_no_entry(store, folder):
+    root = folder({"a": LEAF, "b": LEAF, "c": LEAF})
+    await store.put(root)
+    async with Files(store).ls(root.cid) as entries:
+        assert (await anext(entries)).name == "a"
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await anext(entries)
+        assert [entry.name async for entry in entries] == ["b", "c"]
+
+
 async def test_ls_of_a_sharded_directory_reads_few_shards_ahead(slow, autojump_clock, tmp_path):
     for number in range(300):
         (tmp_path / f"{number}").write_bytes(b"%d" % number)

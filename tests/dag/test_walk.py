@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from sessionctx import session
 from sessionctx.content import CID, DAG_CBOR, IDENTITY, Block, dagcbor
-from sessionctx.dag import Dag, Walk, walk
+from sessionctx.dag import Dag, Files, Walk, walk
 from sessionctx.errors import BlockNotFound, DagTooDeep, DecodeError, NotInTrio, Unsupported
 
 KIB = 1024
@@ -164,6 +164,18 @@ async def test_leaves_got_too_early_give_way_to_those_needed_before(slow, autoju
     assert len(found) == len(set(found)) == 1 + 1 + 160 + 100
     assert trio.current_time() <= 1.5 * 262 / 16 + 3
     assert len(store.asked) <= len(found) + 2 * 16
+
+
+async def test_a_narrow_walk_keeps_leaves_it_got_too_early(slow, autojump_clock, file):
+    """The second part of three is late, and leaves of the third fill the window: they wait, nothing is got twice."""
+    parts = [leaves(8, seed=number) for number in range(3)]
+    inner = [file(some) for some in parts]
+    root = file(inner, sizes=[80, 80, 80])
+    store = slow(lambda block: 30 if block == inner[1] else 1)
+    await store.put_many([root, *inner, *itertools.chain(*parts)])
+    async with Files(store).cat(root.cid) as chunks:
+        assert b"".join([chunk async for chunk in chunks]) == b"".join(leaf.data for leaf in itertools.chain(*parts))
+    assert len(store.asked) == len(set(store.asked)) == 1 + 3 + 24
 
 
 async def test_what_waits_is_bounded_by_bytes_and_by_number(slow, autojump_clock, folder):

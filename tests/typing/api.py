@@ -8,6 +8,7 @@ call unused if it were accepted.
 
 from __future__ import annotations
 
+import io
 from typing import assert_type
 
 import attrs
@@ -16,6 +17,7 @@ import trio
 import sessionctx
 from sessionctx import CID, Block, Node, errors, peers, serve, session
 from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, TieredBlockstore
+from sessionctx.dag import FileReader
 from sessionctx.session import Limits, Session, Slot, Statistics, events
 from sessionctx.testing.routers import FakeRouter
 from sessionctx.transports import GatewayTransport, Provider, Router, Routing
@@ -133,6 +135,23 @@ async def nodes(cid: CID) -> None:
             for peer in peers.statistics(s):
                 assert_type(peer.state, str)
                 assert_type(peer.latency, float | None)
+
+
+async def streams(node: Node, cid: CID) -> None:
+    async with node.files.open(cid, path="a/b", offset=10, length=100) as f:
+        assert_type(f, FileReader)
+        assert_type(await f.read(), bytes)
+        assert_type(await f.read_at(5, 10), bytes)
+        assert_type(f.seek(-1, io.SEEK_END), int)
+        assert_type((f.tell(), f.size, f.cid), tuple[int, int, CID])
+        async for chunk in f:
+            assert_type(chunk, bytes)
+        await f.seek(0)  # type: ignore[misc]
+    async with node.files.cat(cid) as chunks:
+        async for chunk in chunks:
+            assert_type(chunk, bytes)
+    with node.files.open(cid):  # type: ignore[attr-defined]
+        pass
 
 
 def failures(error: Exception) -> None:

@@ -49,13 +49,18 @@ def open_part(block: Block, part: Part) -> tuple[Node, Iterable[tuple[CID, Part]
     :exc:`InvalidDag` if it is not what the node above says; :exc:`NotAFile` if the root is none.
     """
     node = open_node(block)
+    return node, check_part(node, part)
+
+
+def check_part(node: Node, part: Part) -> Iterable[tuple[CID, Part]]:
+    """Check a node of a file, and give those below it that hold wanted bytes. Errors as for :func:`open_part`."""
     if part.size is None:
         need_file(node)
     elif node.kind != "file":
         raise InvalidDag(f"{node.cid} is linked as a part of a file, but is {describe(node)}")
     elif part.size != node.size:
         raise InvalidDag(f"{node.cid} has {node.size} bytes of a file, the node above it says {part.size}")
-    return node, _children(node, part) if node.links else ()
+    return _children(node, part) if node.links else ()
 
 
 def _children(node: Node, part: Part) -> Iterator[tuple[CID, Part]]:
