@@ -220,8 +220,9 @@ class Network:
         """Return what belongs into a CAR."""
         async with self._lock:
             if question not in self._listings:
-                fresh, self._unstored = self._unstored, []
+                fresh = tuple(self._unstored)
                 await self._store.put_many(fresh)
+                del self._unstored[: len(fresh)]  # only now: whoever asks may be cancelled meanwhile
                 self._listings[question] = await make_listing(self._store, question)
             return self._listings[question]
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from sessionctx import Node, serve, session
 from sessionctx.blocks import MemoryBlockstore
-from sessionctx.errors import Busy, CarTruncated, NotHere, PeerFailed, Stalled
+from sessionctx.errors import Busy, CarTruncated, NotHere, PeerError, PeerFailed, Stalled
 from sessionctx.testing import faults, samples
 from sessionctx.testing.chance import uniform
 from sessionctx.testing.inprocess import serving
-from sessionctx.testing.network import simulate
+from sessionctx.testing.network import Network, simulate
 from sessionctx.transports import HTTP
 
 KiB = 1024
@@ -157,3 +157,35 @@ async def stay(app, url, *, task_status):
     async with serving(app, url, latency=0.02) as gateway:
         task_status.started(gateway)
         await trio.sleep_forever()
+
+
+HAMT = samples.folder(60, 50, sharded=True)
+spans = st.tuples(st.integers(-500_000, 500_000), st.one_of(st.just("*"), st.integers(-500_000, 500_000)))
+
+
+@settings(max_examples=40)
+@given(
+    question=st.one_of(
+        st.fixed_dictionaries(
+            {"path": st.sampled_from(["", "7", "nobody"]), "scope": st.sampled_from(["block", "entity", "all"])}
+        ),
+        spans.map(lambda span: {"span": f"{span[0]}:{span[1]}"}),
+    )
+)
+def test_a_simulated_peer_sends_the_same_cars_as_a_gateway(question):
+    """Whatever part of a DAG is asked for, the simulated network and our gateway agree about what belongs to it."""
+    sample = FILE if "span" in question else HAMT
+
+    async def read(peer):
+        try:
+            async with peer.car(sample.root, **question) as answer:
+                return [pair async for pair in answer]
+        except PeerError as error:
+            return type(error)
+
+    async def main():
+        network = Network(sample.blocks)
+        async with serving(await gateway_app(sample)) as gateway:
+            assert await read(network.peer("a")) == await read(gateway)
+
+    simulate(main)

@@ -12,6 +12,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sessionctx import session
 from sessionctx.content import CID, Block, verify
 from sessionctx.errors import (
     BadAnswer,
@@ -475,6 +476,20 @@ async def test_a_car_follows_a_path_and_keeps_to_its_scope(sample, autojump_cloc
     assert set(entity) == {block.cid for block in sample.blocks if block.cid.codec != 0x55}
     assert set(everything) == {block.cid for block in sample.blocks}
     assert await read(peer, sample.root, path="nobody") == ([], NotHere)
+
+
+async def test_who_gives_up_while_a_car_is_made_takes_nothing_from_others(autojump_clock):
+    _, peer = network_with(blocks=FILE.blocks, latency=0.0)
+    for turns in range(6):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, peer, FILE.root)
+            for _ in range(turns):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    with session.begin() as s:
+        found, end = await read(peer, FILE.root)
+    assert (len(found), end) == (len(FILE.blocks), None)
+    assert s.statistics().wants == peer.traffic.in_flight == 0
 
 
 async def test_a_car_of_a_span_holds_what_it_touches(autojump_clock):
