@@ -135,3 +135,21 @@ async def test_more_than_was_asked_for_spoils_no_other_answer(peer, server_tls, 
     for opened in (1, 2):
         assert await fetch(there.url, client_tls) == BODY
         assert there.opened == opened
+
+
+@pytest.mark.parametrize("size", [4, 12_000])
+async def test_junk_behind_an_answer_spoils_no_other_one(peer, relay, authority, server_tls, size):
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(ours)
+    ours.maximum_version = ssl.TLSVersion.TLSv1_2  # so that nothing but the answer follows the request
+
+    async def add_junk(source, target):
+        while data := await source.receive_some():
+            await target.send_all(data + (b"no TLS" if there.requests else b""))
+
+    there = await peer(peer.says(peer.reply(BODY[:size])), tls=server_tls)
+    url = await relay(there.port, add_junk)
+    assert await fetch(url, ours) == BODY[:size]
+    there.requests.clear()
+    assert await fetch(url, ours) == BODY[:size]
+    assert there.opened == 2

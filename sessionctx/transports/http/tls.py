@@ -61,7 +61,7 @@ class TLS:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing has come that was not asked for; tickets are fine. If so, it may not be used any more."""
+        """Whether nothing has come that was not asked for; tickets are fine. If not, do not use it any more."""
         try:
             return self._decrypted(1) is None
         except ssl.SSLError:
@@ -79,6 +79,9 @@ class TLS:
                 return None
         except ssl.SSLEOFError:
             pass
+        except ssl.SSLError:
+            if not pieces:  # otherwise what came before is good, and nothing more will come
+                raise
         return b"".join(pieces)
 
     async def _more(self) -> None:
