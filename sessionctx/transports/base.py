@@ -11,7 +11,11 @@ import attrs
 from sessionctx.content import CID
 
 Progress: TypeAlias = Callable[[int], None]
-"""Called with each number of fresh body bytes as they arrive; plain, quick, and it does not raise."""
+"""Called with each number of fresh body bytes as they arrive; plain, quick, and it does not raise.
+
+Called with 0 when a request goes out that had to wait for its turn on our side (for a connection, at the limit of those
+to its endpoint): the time before that is not the peer's latency. What needs no wait is sent without that call.
+"""
 
 Scope: TypeAlias = Literal["block", "entity", "all"]
 """How much of a DAG a CAR shall hold: the last block of the path, what it stands for (a file, a listing), or all."""

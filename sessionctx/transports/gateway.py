@@ -10,13 +10,26 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Final, Self
 from urllib.parse import quote
 
 import trio
 
-from sessionctx.content import CID, MAX_BLOCK, CarDecoder
-from sessionctx.errors import BadAnswer, Busy, CarError, CarTruncated, Denied, NotHere, PeerError, PeerFailed
+from sessionctx.content import CID, MAX_BLOCK, CarDecoder, verify
+from sessionctx.errors import (
+    BadAnswer,
+    Busy,
+    CarError,
+    CarTruncated,
+    ContentError,
+    Denied,
+    HashMismatch,
+    MissingExtra,
+    NotHere,
+    PeerError,
+    PeerFailed,
+)
 from sessionctx.transports.address import Address
 from sessionctx.transports.base import Can, CarAnswer, Progress, Scope
 from sessionctx.transports.headers import asked_to_wait, content_type, shown
@@ -41,7 +54,7 @@ class GatewayTransport:
     def __init__(self, url: str, *, http: HTTP | None = None, can: Can | None = None) -> None:
         self._address = Address.parse(url)
         self._http = http or HTTP()
-        self.can: Final = can or Can(raw=True, car=True)
+        self.can: Final = can or Can(raw=True, car=True, best_in_flight=_best_in_flight(self._http))
         """A gateway that has no CARs says so only when asked for one (:exc:`BadAnswer`)."""
 
     def __repr__(self) -> str:
@@ -59,9 +72,14 @@ class GatewayTransport:
 
     async def block(self, cid: CID, *, progress: Progress | None = None) -> bytes:
         """Return what the gateway sends for *cid*; see :meth:`Transport.block`."""
-        async with self._get(f"/ipfs/{cid}?format=raw", accept=RAW_TYPE, limit=MAX_BLOCK) as response:
+        async with self._get(
+            f"/ipfs/{cid}?format=raw", accept=RAW_TYPE, limit=MAX_BLOCK, progress=progress
+        ) as response:
             self._typed(response, RAW_TYPE)
-            return await response.read(progress)
+            data = await response.read(progress)
+            if not response.framed:
+                self._check_whole(cid, data)
+            return data
 
     def car(
         self,
@@ -83,20 +101,33 @@ class GatewayTransport:
     @asynccontextmanager
     async def _car(self, target: str, progress: Progress | None) -> AsyncGenerator[CarAnswer]:
         accept = f"{CAR_TYPE}; version=1; order=dfs; dups=n"
-        async with self._get(target, accept=accept) as response:
+        async with self._get(target, accept=accept, progress=progress) as response:
             parameters = self._typed(response, CAR_TYPE)
             if parameters.get("version", "1") != "1":
                 raise self._bad(f"sent a CAR of version {shown(parameters['version'])} though 1 was asked for")
             yield _Car(response, parameters, peer=self.public, progress=progress)
 
-    def _get(self, target: str, *, accept: str, limit: int | None = None) -> AbstractAsyncContextManager[Response]:
+    def _get(
+        self, target: str, *, accept: str, progress: Progress | None, limit: int | None = None
+    ) -> AbstractAsyncContextManager[Response]:
         return self._http.get(
             self.public + target,
             peer=self.public,
             headers={"Accept": accept},
             authorization=self._address.authorization,
             limit=limit,
+            waited=progress and partial(progress, 0),
         )
+
+    def _check_whole(self, cid: CID, data: bytes) -> None:
+        """A body that ends with its connection may have been cut on the way: then it is a failure, and no lie."""
+        try:
+            verify(cid, data)
+        except HashMismatch as error:
+            why = "closed the connection, which is the only end of its answer, and the block is not whole"
+            raise PeerFailed(f"{self.public} {why}", peer=self.public) from error
+        except (ContentError, MissingExtra):
+            pass  # that is no fault of the peer: whoever verifies the block will say so
 
     def _refusal(self, response: Response) -> PeerError:
         """Turn a status that is no 200 into the error it stands for."""
@@ -186,6 +217,12 @@ class _Car:
         if self.roots is not None and words is not None:
             return CarTruncated(f"{self._peer}: the CAR ends early, in the words {shown(words[0].decode().strip())}")
         return type(error)(f"{self._peer}: {error}")
+
+
+def _best_in_flight(http: HTTP) -> int:
+    """Return how many requests at once serve a gateway well: more than our connections would only wait for them."""
+    usual = Can().best_in_flight
+    return usual if http.client is not None else min(usual, http.connections)
 
 
 def _ignore(_size: int) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from contextlib import suppress
+from functools import partial
 
 import httpx
+import hypercorn.config
+import hypercorn.trio
 import pytest
 import trio
 
@@ -254,6 +258,74 @@ async def test_the_credentials_of_a_client_stay_with_the_endpoint(peer):
     assert ["authorization" in head.decode().lower() for head in first.requests + second.requests] == [True] * 2 + [
         False
     ] * 2
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+async def test_a_client_inflates_nothing_whatever_it_asks_for_elsewhere(peer, coding):
+    there = await peer(peer.says(peer.reply(gzip.compress(bytes(50_000_000)), Content_Encoding=coding)))
+    async with httpx.AsyncClient(trust_env=False, headers={"Accept-Encoding": "gzip, zstd"}) as client:
+        with pytest.raises(BadAnswer, match="encoded data though plain data was asked for"):
+            await GatewayTransport(there.url, http=HTTP(client=client)).block(CID.of(b""))
+        with pytest.raises(BadAnswer, match="encoded data though plain data was asked for"):
+            async with GatewayTransport(there.url, http=HTTP(client=client)).car(CID.of(b"")):
+                pass
+    for head in there.requests:
+        assert [line for line in head.lower().split(b"\r\n") if b"encoding" in line] == [b"accept-encoding: identity"]
+
+
+async def test_a_client_with_a_proxy(peer):
+    data = b"x" * 100_000
+    proxy = await peer(peer.says(peer.reply(data)))
+    address = proxy.url.replace("http://", "http://user:word@")
+    async with httpx.AsyncClient(proxy=address, trust_env=False) as client:
+        gateway = GatewayTransport("http://gw.example", http=HTTP(client=client))
+        for _ in range(2):
+            assert await gateway.block(CID.of(data)) == data
+    assert proxy.opened == 1
+    for line in (b"GET http://gw.example/ipfs/", b"Host: gw.example", b"Proxy-Authorization: Basic dXNlcjp3b3Jk"):
+        assert b"\r\n" + line in b"\r\n" + proxy.requests[0]
+
+
+async def test_a_proxy_beside_our_pool(peer):
+    there, proxy = await peer(peer.says(peer.reply(b"pool"))), await peer(peer.says(peer.reply(b"proxy")))
+    mounts = {"http://gw.example": httpx.AsyncHTTPTransport(proxy=proxy.url)}
+    async with httpx.AsyncClient(transport=PoolTransport(), mounts=mounts, trust_env=False) as client:
+        assert (await client.get(there.url)).text == "pool"
+        assert (await client.get("http://gw.example/x")).text == "proxy"
+
+
+@pytest.fixture
+async def http2(nursery):
+    """A gateway that speaks HTTP/2, and gives no length: where it is, and what it was asked."""
+    seen = []
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await trio.sleep_forever()
+        seen.append(scope)
+        kind = (b"content-type", b"application/vnd.ipld.raw")
+        await send({"type": "http.response.start", "status": 200, "headers": [kind]})
+        await send({"type": "http.response.body", "body": bytes(100_000)})
+
+    config = hypercorn.config.Config()
+    config.bind, config.accesslog, config.errorlog = ["127.0.0.1:0"], None, None
+    binds = await nursery.start(partial(hypercorn.trio.serve, app, config, mode="asgi"))
+    return binds[0], seen
+
+
+async def test_a_client_that_speaks_http_2(http2):
+    url, seen = http2
+    async with httpx.AsyncClient(http1=False, http2=True, trust_env=False) as client:
+        gateway = GatewayTransport(url, http=HTTP(client=client))
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(gateway.block, CID.of(bytes(100_000)))
+        assert await gateway.block(CID.of(b"else")) == bytes(100_000)  # it has an end: a lie would be a lie
+    assert {scope["http_version"] for scope in seen} == {"2"}
+    assert len({scope["client"] for scope in seen}) == 1
+    assert all(dict(scope["headers"])[b"accept-encoding"] == b"identity" for scope in seen)
 
 
 @pytest.mark.parametrize(

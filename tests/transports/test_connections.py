@@ -16,8 +16,9 @@ import pytest
 import trio
 
 from sessionctx.errors import PeerFailed
-from sessionctx.transports import HTTP, PoolTransport, endpoints
-from sessionctx.transports.http import pool
+from sessionctx.transports import HTTP, PoolTransport
+from sessionctx.transports.http import kept
+from sessionctx.transports.http.tls import TLS
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -39,8 +40,9 @@ def is_socket(fd: int) -> bool:
         return False
 
 
-def pools() -> dict:
-    return pool.endpoints._here()
+def shelves() -> int:
+    gc.collect()
+    return len(kept.kept_here()._shelves)
 
 
 async def test_many_requests_share_few_connections(peer):
@@ -70,10 +72,10 @@ async def test_one_task_may_ask_while_it_reads(peer):
         async for _ in first:
             pass
     assert there.opened == 2
-    assert len(pools()) == 1
+    assert shelves() == 1
 
 
-async def test_endpoints_do_not_share_and_nor_do_different_rules(peer):
+async def test_connections_belong_to_the_endpoint_whatever_the_rules_of_its_users(peer):
     one, two = await peer(peer.says(peer.reply(b""))), await peer(peer.says(peer.reply(b"")))
     for url, http in [
         (one.url, HTTP()),
@@ -82,8 +84,20 @@ async def test_endpoints_do_not_share_and_nor_do_different_rules(peer):
         (two.url, HTTP(connections=2)),
     ]:
         await fetch(url, http)
-    assert (one.opened, two.opened) == (1, 2)
-    assert len(pools()) == 3
+    assert (one.opened, two.opened) == (1, 1)
+    assert shelves() == 2
+
+
+async def test_the_budget_belongs_to_the_endpoint_whoever_uses_it(peer):
+    """Two users with budgets of their own do not add up; each begins only below its own."""
+    there = await peer(peer.says(OK + b"Content-Length: 5\r\n\r\nhello", pause=0.02))
+    modest, greedy = HTTP(connections=2), HTTP(connections=4)
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(fetch, there.url, greedy)
+            nursery.start_soon(fetch, there.url, modest)
+    assert there.opened <= 4
+    assert len(there.requests) == 16
 
 
 async def test_a_kept_connection_that_the_peer_closed_is_nobodys_fault(peer):
@@ -106,7 +120,7 @@ async def test_a_kept_connection_that_the_peer_closed_is_nobodys_fault(peer):
 
 async def test_connections_that_were_not_used_for_long_are_closed(peer, monkeypatch):
     """The one used last is used first, so that the others grow old."""
-    monkeypatch.setattr(pool, "KEEP_IDLE", 0.2)
+    monkeypatch.setattr(kept, "KEEP_IDLE", 0.2)
 
     async def play(stream, head):
         await trio.sleep(0.02)
@@ -207,14 +221,15 @@ async def test_cancelled_just_when_the_connection_is_made(peer, tls, server_tls,
     """The pool's places are all there afterwards (httpcore alone would lose one each time)."""
     there = await peer(peer.says(peer.reply(b"fine")), tls=server_tls if tls else None)
     http = HTTP(connections=2, tls=client_tls)
-    made = trio.SSLStream.do_handshake if tls else trio.open_tcp_stream
+    owner, name = (TLS, "handshake") if tls else (trio, "open_tcp_stream")
+    made = getattr(owner, name)
 
     async def then_cancel(*args, **kwargs):
         result = await made(*args, **kwargs)
         scopes[-1].cancel()
         return result
 
-    monkeypatch.setattr(*((trio.SSLStream, "do_handshake") if tls else (trio, "open_tcp_stream")), then_cancel)
+    monkeypatch.setattr(owner, name, then_cancel)
     before = sockets()
     scopes = [trio.CancelScope() for _ in range(3)]
     while scopes:
@@ -366,61 +381,40 @@ def test_connections_end_with_a_run_that_fails(outside):
     assert closed_connections() == 1
 
 
-class Pool:
-    """What an endpoint would hold, and how it behaves when it is closed."""
-
-    def __init__(self, how: str = "well") -> None:
-        self.how = how
-        self.closed = False
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
-        self.closed = True
-        if self.how == "badly":
-            raise OSError("cannot close")
-        if self.how == "never":
-            await trio.sleep_forever()
+# --- many endpoints
 
 
-def test_closing_is_bounded_and_its_errors_end_nothing():
-    made = [Pool("badly"), Pool("never"), Pool()]
-
-    async def main():
-        ours = endpoints.Endpoints("test")
-        for number, one in enumerate(made):
-            async with ours.use(number, lambda one=one: one, at_once=1):
-                pass
-
-    clock = trio.testing.MockClock(autojump_threshold=0)
-    trio.run(main, clock=clock)
-    assert clock.current_time() <= endpoints.CLOSING + 0.1
-    assert [pool.closed for pool in made] == [True, True, True]
-
-
-async def test_endpoints_out_of_use_are_let_go():
-    """A gateway that redirects each CID to a host of its own costs no more than so many endpoints."""
-    ours = endpoints.Endpoints("test")
-    made = [Pool() for _ in range(endpoints.MAX_ENDPOINTS + 10)]
-    async with ours.use(0, lambda: made[0], at_once=1) as held:
-        for number, pool in enumerate(made[1:-1], 1):
-            async with ours.use(number, lambda pool=pool: pool, at_once=1):
-                pass
-        async with ours.use(2, Pool, at_once=1) as anew:
-            assert anew is not made[2]
-        assert held is made[0]
-        assert not held.closed
-    assert [pool.closed for pool in made] == [False] + [True] * 10 + [False] * (len(made) - 11)
+async def test_many_endpoints_keep_so_many_connections_and_no_more(peer, monkeypatch):
+    """Those used last stay open; those in use do whatever happens."""
+    monkeypatch.setattr(kept, "MAX_IDLE", 8)
+    held = await peer(peer.says(OK + b"Content-Length: 8\r\n\r\nhalf", b"half", pause=0.05))
+    there = [await peer(peer.says(peer.reply(b"fine"))) for _ in range(40)]
+    before = sockets()
+    async with HTTP().get(held.url, peer="x") as response:
+        for one in there:
+            await fetch(one.url)
+        assert await response.read() == b"halfhalf"
+    for one in there[:-7]:
+        await one.wait_for(lambda one=one: one.closed == 1)
+    assert sockets() == before + 2 * 8
+    assert shelves() == 8
+    for one in [held, *there[-7:]] * 2:
+        await fetch(one.url)
+    assert held.opened == 1
+    assert [one.opened for one in there] == [1] * 40
+    await fetch(there[0].url)
+    assert there[0].opened == 2
+    await held.wait_for(lambda: held.closed == 1)
 
 
-async def test_endpoints_in_use_are_never_let_go(monkeypatch):
-    monkeypatch.setattr(endpoints, "MAX_ENDPOINTS", 1)
-    ours = endpoints.Endpoints("test")
-    async with ours.use(1, Pool, at_once=1) as one, ours.use(2, Pool, at_once=1) as two:
-        assert not one.closed
-        assert not two.closed
-    async with ours.use(3, Pool, at_once=1):
-        assert one.closed
-        assert two.closed
+async def test_connections_to_an_endpoint_that_nobody_asks_any_more_are_closed_too(peer, monkeypatch):
+    monkeypatch.setattr(kept, "KEEP_IDLE", 0.1)
+    left, used = await peer(peer.says(peer.reply(b"fine"))), await peer(peer.says(peer.reply(b"fine")))
+    await fetch(left.url)
+    await trio.sleep(0.12)
+    await fetch(used.url)
+    await left.wait_for(lambda: left.closed == 1)
+    assert used.closed == 0
 
 
 async def test_plain_http_loads_no_authorities(peer, monkeypatch):

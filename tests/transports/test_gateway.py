@@ -33,6 +33,51 @@ async def test_the_bytes_are_passed_on_unverified(peer):
     assert await GatewayTransport(there.url).block(NAME) == b"a lie"
 
 
+OPEN = b"HTTP/1.0 200 OK\r\nContent-Type: application/vnd.ipld.raw\r\n\r\n"
+"""The head of an answer whose body ends with the connection, and with nothing else."""
+
+
+@pytest.mark.parametrize("body", [BLOCK[:4], b"", b"a lie of the same kind"])
+async def test_a_block_that_may_have_been_cut_is_a_failure_and_no_lie(peer, body):
+    there = await peer(peer.says(OPEN + body, close=True))
+    with pytest.raises(PeerFailed, match="closed the connection, which is the only end of its answer"):
+        await GatewayTransport(there.url).block(NAME)
+
+
+async def test_a_block_without_a_length_that_is_whole_is_fine(peer):
+    there = await peer(peer.says(OPEN + BLOCK, close=True))
+    assert await GatewayTransport(there.url).block(NAME) == BLOCK
+    unknown = CID.from_bytes(bytes([1, 0x55, 0x7F, 20]) + bytes(20))
+    assert await GatewayTransport(there.url).block(unknown) == BLOCK
+
+
+async def test_the_wait_for_our_own_connections_is_told_apart(peer):
+    """Whoever had to wait for its turn is told when that ends, with a 0: only then does the peer's time begin."""
+
+    async def play(stream, head):
+        await trio.sleep(0.05)
+        await stream.send_all(peer.reply(BLOCK))
+
+    there = await peer(play)
+    gateway = GatewayTransport(there.url, http=HTTP(connections=1))
+    begins = trio.current_time()
+    calls = []
+
+    async def ask(number):
+        def progress(size):
+            calls.append((number, size, trio.current_time() - begins))
+
+        await gateway.block(NAME, progress=progress)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(ask, number)
+            await trio.testing.wait_all_tasks_blocked()
+    assert [call[:2] for call in calls] == [(0, 10), (1, 0), (1, 10), (2, 0), (2, 10)]
+    assert calls[1][2] >= 0.05
+    assert calls[3][2] >= 0.1
+
+
 async def test_a_prefix_and_credentials(peer):
     there = await peer(peer.says(peer.reply(BLOCK)))
     gateway = GatewayTransport(there.url.replace("http://", "HTTP://user:hunter2@") + "/some/prefix/")
@@ -49,6 +94,7 @@ def test_what_it_can_do():
     gateway: Transport = GatewayTransport("https://example.org")
     assert gateway.can == Can(raw=True, car=True)
     assert not GatewayTransport("https://example.org", can=Can()).can.car
+    assert GatewayTransport("https://example.org", http=HTTP(connections=3)).can.best_in_flight == 3
     with pytest.raises(InvalidPeer, match="write https://example"):
         GatewayTransport("example.org")
 

@@ -8,6 +8,7 @@ import gzip
 import importlib.metadata
 import socket
 
+import httpx
 import pytest
 import trio
 import zstandard
@@ -15,6 +16,7 @@ import zstandard
 from sessionctx.errors import BadAnswer, NotInTrio, PeerError, PeerFailed, Stalled, Unreachable
 from sessionctx.transports import HTTP
 from sessionctx.transports.http import door
+from sessionctx.transports.http.target import Target
 
 HASTY = HTTP(idle=0.1, connect=0.1, header=0.1)
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -268,6 +270,18 @@ async def test_nothing_is_inflated(peer, coding):
     assert len(str(caught.value)) < 200
 
 
+async def test_whether_an_end_can_be_told_from_a_cut(peer):
+    for start, framed in [
+        (b"Content-Length: 4\r\n", True),
+        (b"Transfer-Encoding: chunked\r\n", True),
+        (b"Connection: close\r\n", False),
+        (b"", False),
+    ]:
+        there = await peer(peer.says(OK + start + b"\r\nbody"))
+        async with HTTP().get(there.url, peer="x") as response:
+            assert response.framed == framed
+
+
 async def test_identity_is_no_coding(peer):
     there = await peer(peer.says(peer.reply(b"plain", Content_Encoding=" Identity")))
     assert await fetch(HTTP(), there.url) == b"plain"
@@ -386,6 +400,41 @@ async def test_a_redirect_from_http_to_https_is_followed(peer, server_tls, clien
     safe = await peer(peer.says(peer.reply(b"safe")), tls=server_tls)
     there = await peer(peer.says(to(safe.url)))
     assert await fetch(HTTP(tls=client_tls), there.url) == b"safe"
+
+
+PUBLIC = ["http://gw.example", "https://gw.example:8443", "http://8.8.8.8", "http://[2001:4860:4860::8888]"]
+INSIDE = [
+    *("localhost", "LOCALHOST.", "me.localhost", "router", "2130706433", "127.0.0.1", "127.1", "0x7f.0.0.1", "0.0.0.0"),
+    *("10.0.0.1", "172.16.3.4", "192.168.1.1", "100.64.0.1", "169.254.169.254", "192.168.257"),
+    *("[::1]", "[::]", "[fe80::1]", "[fd00::1]", "[::ffff:10.0.0.1]", "[::ffff:127.0.0.1]"),
+]
+
+
+@pytest.mark.parametrize("public", PUBLIC)
+@pytest.mark.parametrize("inside", INSIDE)
+def test_a_public_host_sends_nobody_inside(public, inside):
+    """Nobody out there decides what this machine asks of those that only it can reach."""
+    with pytest.raises(BadAnswer, match=r"the peer redirects from a public host to .*, which is not followed; if that"):
+        Target.parse(public).onward(302, f"https://{inside}/x", "the peer")
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+def test_from_inside_all_ways_are_open(inside):
+    for there in ("https://cid.ipfs.localhost:8080/", "https://192.168.0.7/x", "https://gw.example/"):
+        assert Target.parse(f"https://{inside}").onward(307, there, "the peer").url == there
+    for there in PUBLIC:
+        assert Target.parse(PUBLIC[0]).onward(301, there, "the peer").url == there + "/"
+
+
+async def test_a_redirect_from_a_public_host_inside_is_not_followed(peer):
+    """Here the public host is what a proxy makes of it."""
+    inside = await peer(peer.says(peer.reply(b"never asked")))
+    proxy = await peer(peer.says(to(inside.url)))
+    async with httpx.AsyncClient(proxy=proxy.url, trust_env=False) as client:
+        with pytest.raises(BadAnswer, match="redirects from a public host to 127"):
+            await fetch(HTTP(client=client), "http://gw.example/x")
+    assert proxy.requests[0].startswith(b"GET http://gw.example/x HTTP/1.1\r\n")
+    assert inside.requests == []
 
 
 # --- TLS

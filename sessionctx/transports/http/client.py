@@ -15,7 +15,7 @@ import trio
 
 from sessionctx.errors import InvalidPeer
 from sessionctx.transports.http.connection import Connection
-from sessionctx.transports.http.pool import pool_of
+from sessionctx.transports.http.pool import Turn
 from sessionctx.transports.http.response import Answer
 from sessionctx.transports.http.target import endpoint_at
 from sessionctx.transports.http.trouble import (
@@ -49,7 +49,8 @@ class PoolTransport(httpx.AsyncBaseTransport):
     It speaks HTTP/1.1 and keeps the client's timeouts, except for those of writing. What belongs to a client stays
     there: authentication, headers, cookies, redirects, event hooks. For a proxy or HTTP/2, mount a transport of
     httpx's beside it. Connections belong to the endpoint and the trio run, shared by all transports with the same
-    *connections* and *tls*, and by the gateways: closing the client closes none.
+    *tls*, and by the gateways: closing the client closes none. A request waits while *connections* or more are in use
+    at its endpoint, by whomever, and until those are served that came before it.
     """
 
     def __init__(self, *, connections: int = 16, tls: ssl.SSLContext | None = None) -> None:
@@ -65,11 +66,11 @@ class PoolTransport(httpx.AsyncBaseTransport):
                 endpoint = endpoint_at(f"{request.url.scheme}://{request.url.netloc.decode()}")
                 tls = (self._tls or public_authorities()) if endpoint.scheme == "https" else None
                 with trio.fail_after(seconds["pool"]):
-                    pool = await stack.enter_async_context(pool_of(endpoint, tls, at_once=self._connections))
+                    turn = await stack.enter_async_context(Turn(endpoint, tls, self._connections))
                 sent = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
                 connect, header = seconds["connect"], seconds["read"]
-                head, connection = await pool.ask(sent, _body(request), connect=connect, header=header)
-                stack.callback(pool.give_back, connection)
+                head, connection = await turn.ask(sent, _body(request), connect=connect, header=header)
+                stack.callback(turn.give_back, connection)
             except trio.TooSlowError as error:
                 raise httpx.PoolTimeout(f"no connection became free within {seconds['pool']:g} s") from error
             except InvalidPeer as error:
@@ -137,7 +138,8 @@ async def by_client(
             raise _as_trouble(error) from error
 
     try:
-        yield Answer(response.status_code, response.headers.raw, receive)
+        frames = not response.http_version.startswith("HTTP/1.")
+        yield Answer(response.status_code, response.headers.raw, receive, frames)
     finally:
         # The client reads through nested generators. Reading on, cancelled, unwinds them where they stand; left alone
         # they would be found by the garbage collector. What is buffered still comes: often it is just the end.

@@ -10,6 +10,7 @@ import attrs
 import h11
 import trio
 
+from sessionctx.transports.http.tls import TLS
 from sessionctx.transports.http.trouble import BadHTTP, BrokenOff, NotConnected
 from sessionctx.transports.public import not_public
 
@@ -28,7 +29,7 @@ class Connection:
     """A connection, from its first request to its last. Closing it never waits, so no cancellation can leak it."""
 
     _tcp: trio.SocketStream
-    _tls: trio.SSLStream[trio.SocketStream] | None = None
+    _tls: TLS | None = None
     _http: h11.Connection = attrs.field(factory=lambda: h11.Connection(h11.CLIENT))
     _ready: bytes = b""  # of a body of known length, what came with the head ...
     _left: int | None = None  # ... and how many bytes are to come, with those; None if h11 finds the end
@@ -49,15 +50,13 @@ class Connection:
         if tls is None:
             return cls(tcp)
         try:
-            stream = trio.SSLStream(tcp, tls, server_hostname=host, https_compatible=True)
-            await stream.do_handshake()
-        except trio.BrokenResourceError as error:
+            return cls(tcp, await TLS.handshake(tcp, tls, host))
+        except (OSError, trio.BrokenResourceError) as error:
             tcp.socket.close()
             raise NotConnected from error
         except BaseException:
             tcp.socket.close()
             raise
-        return cls(tcp, stream)
 
     def refuse_private(self) -> None:
         """Close it unless the address is public that its host's name has led to. :exc:`NotConnected`."""
@@ -76,7 +75,7 @@ class Connection:
     @property
     def lively(self) -> bool:
         """Whether it is just silent: an idle connection that has something to read is closed, or spoilt."""
-        return not self._tcp.socket.is_readable() and not (self._tls is not None and self._tls.pending())
+        return not self._tcp.socket.is_readable() and (self._tls is None or self._tls.silent)
 
     async def send(self, request: h11.Request, body: AsyncIterable[bytes] | None = None) -> None:
         """Send the request. If the peer does not take it, it may have said why: see `head`."""
@@ -165,8 +164,6 @@ class Connection:
 
     async def _read(self, most: int) -> bytes:
         try:
-            if self._tls is not None:
-                return bytes(await self._tls.receive_some(most))
-            return await self._tcp.socket.recv(most)
+            return await (self._tls or self._tcp.socket).recv(most)
         except (OSError, trio.BrokenResourceError) as error:
             raise BrokenOff from error

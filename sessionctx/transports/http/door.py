@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import cache, lru_cache
 from types import MappingProxyType
@@ -20,7 +20,7 @@ import trio
 
 from sessionctx.errors import BadAnswer, NotInTrio
 from sessionctx.transports.http.client import by_client, public_authorities
-from sessionctx.transports.http.pool import pool_of
+from sessionctx.transports.http.pool import Turn
 from sessionctx.transports.http.response import Answer, Response
 from sessionctx.transports.http.target import Target
 from sessionctx.transports.http.trouble import Trouble, told
@@ -42,9 +42,12 @@ class HTTP:
     header: float = 30.0
     """Seconds from the request to the end of the answer's header (:exc:`Stalled`)."""
     redirects: int = 5
-    """Redirects that are followed (:exc:`BadAnswer`)."""
+    """Redirects that are followed (:exc:`BadAnswer`): none from https to http, nor from a public host to this machine
+    or a private network, by their addresses or a name without a dot."""
     connections: int = 16
-    """Connections to one endpoint at a time; who wants one more waits for its turn."""
+    """Requests to one endpoint (scheme, host, port) at a time, those of all its users in the trio run together.
+
+    Who comes while there are as many or more waits for its turn: first come, first served."""
     tls: ssl.SSLContext | None = None
     """Whom to trust; by default the usual public authorities."""
     client: httpx.AsyncClient | None = None
@@ -69,13 +72,15 @@ class HTTP:
         headers: Mapping[str, str] = MappingProxyType({}),
         authorization: str | None = None,
         limit: int | None = None,
+        waited: Callable[[], object] | None = None,
     ) -> AsyncGenerator[Response]:
         """Ask for *url* (which holds no credentials), follow redirects, and lend the answer for the block.
 
         The answer's header has arrived on entering. A success (2xx) can then be read; the body of anything else is
         gone already, so that the connection can be used again. *authorization* is sent to the endpoint of *url* alone.
         A body over *limit* bytes is refused, by its ``Content-Length`` if that tells; so is one with a
-        ``Content-Encoding``.
+        ``Content-Encoding``. *waited* is called when a request had to wait for its turn at our own limit of
+        *connections*, and goes out now: the peer's time begins only then.
 
         Raises :exc:`Unreachable`, :exc:`Stalled`, :exc:`PeerFailed` and :exc:`BadAnswer`, each with *peer*;
         :exc:`NotInTrio` outside a trio run.
@@ -88,7 +93,7 @@ class HTTP:
         for _ in range(self.redirects + 1):
             secret = {"Authorization": authorization} if authorization and known else {}
             try:
-                async with self._ask(target, sent | secret, known=known) as answer:
+                async with self._ask(target, sent | secret, waited, known=known) as answer:
                     with closing(Response(answer, peer, limit, idle=self.idle, progress=self.progress)) as response:
                         await response.prepare()
                         onward = target.onward(response.status, response.headers.get("location"), peer)
@@ -101,26 +106,32 @@ class HTTP:
             target = onward
         raise BadAnswer(f"{peer} redirects for ever (more than {self.redirects} times): is it set up right?", peer=peer)
 
-    def _ask(self, target: Target, headers: Mapping[str, str], *, known: bool) -> AbstractAsyncContextManager[Answer]:
+    def _ask(
+        self, target: Target, headers: Mapping[str, str], waited: Callable[[], object] | None, *, known: bool
+    ) -> AbstractAsyncContextManager[Answer]:
         """Send one request to one endpoint, and lend its answer. Raises `Trouble`."""
         if self.client is None:
-            return self._by_pool(target, headers)
+            return self._by_pool(target, headers, waited)
         return by_client(self.client, target.url, headers, known=known, seconds=self.connect + self.header)
 
     @asynccontextmanager
-    async def _by_pool(self, target: Target, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
+    async def _by_pool(
+        self, target: Target, headers: Mapping[str, str], waited: Callable[[], object] | None
+    ) -> AsyncGenerator[Answer]:
         endpoint = target.endpoint
         tls = (self.tls or public_authorities()) if endpoint.scheme == "https" else None
         checked = _pattern(endpoint.public.partition("//")[2], *headers.items()).headers
         request = h11.Request(method="GET", target=target.path, headers=checked)
-        async with pool_of(endpoint, tls, at_once=self.connections) as pool:
-            head, connection = await pool.ask(
+        async with Turn(endpoint, tls, self.connections) as turn:
+            if turn.waited and waited is not None:
+                waited()
+            head, connection = await turn.ask(
                 request, connect=self.connect, header=self.header, public_only=self.public_only
             )
             try:
                 yield Answer(head.status_code, head.headers, connection.receive)
             finally:
-                pool.give_back(connection)
+                turn.give_back(connection)
 
 
 @lru_cache(maxsize=128)

@@ -1,42 +1,45 @@
-"""The connections to one endpoint: kept, lent to one exchange at a time, closed when an exchange did not end well."""
+"""Connections to one endpoint: lent to one exchange at a time, kept when it ended well, closed when it did not."""
 
 from __future__ import annotations
 
 import math
 import ssl
-from collections import deque
 from collections.abc import AsyncIterable
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Self
 
 import attrs
 import h11
 import trio
 
 from sessionctx.transports.address import Address
-from sessionctx.transports.endpoints import Endpoints
 from sessionctx.transports.http.connection import Connection
+from sessionctx.transports.http.kept import Kept, Shelf, kept_here
 from sessionctx.transports.http.trouble import BadHTTP, BrokenOff, ConnectionLate, HeadLate
-
-KEEP_IDLE: Final = 15.0
-"""Seconds that a connection is kept without a request; servers begin to close theirs after as much."""
-
-endpoints: Final = Endpoints["Pool"]("sessionctx.transports.http")
-
-
-def pool_of(address: Address, tls: ssl.SSLContext | None, *, at_once: int) -> AbstractAsyncContextManager[Pool]:
-    """Lend the pool of an endpoint to at most *at_once* exchanges; the others wait here, first come, first served."""
-    key = (address.scheme, address.host, address.port, tls, at_once)
-    return endpoints.use(key, lambda: Pool(address, tls), at_once=at_once)
 
 
 @attrs.define(eq=False)
-class Pool:
-    """The idle connections to one endpoint. The one used last is used first, so that those too many grow old."""
+class Turn(AbstractAsyncContextManager["Turn"]):
+    """A turn at one endpoint, for one exchange: entering waits for it, while *at_once* others or more have theirs.
+
+    It is on the path of each request: a generator would cost three times as much.
+    """
 
     _address: Address
     _tls: ssl.SSLContext | None
-    _idle: deque[Connection] = attrs.field(factory=deque[Connection])
+    _at_once: int
+    waited: bool = attrs.field(default=False, init=False)
+    """Whether there was a wait, which is not the peer's doing."""
+    _kept: Kept = attrs.field(factory=kept_here, init=False)
+    _shelf: Shelf = attrs.field(init=False)
+
+    async def __aenter__(self) -> Self:
+        self._shelf = self._kept.shelf((self._address.scheme, self._address.host, self._address.port, self._tls))
+        self.waited = await self._shelf.turns.take(self._at_once)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._shelf.turns.give()
 
     async def ask(
         self,
@@ -53,7 +56,7 @@ class Pool:
         out to be closed or spoilt is nobody's fault: what can be asked twice is asked again, on a fresh one.
         Raises `Trouble`.
         """
-        kept = self._kept()
+        kept = self._kept.take(self._shelf)
         if kept is not None:
             if public_only:  # others may have been allowed to connect
                 kept.refuse_private()
@@ -68,29 +71,9 @@ class Pool:
     def give_back(self, connection: Connection) -> None:
         """Keep the connection if its exchange came to the end; close it otherwise."""
         if connection.finish():
-            connection.idle_since = trio.current_time()
-            self._idle.append(connection)
+            self._kept.keep(connection, self._shelf)
         else:
             connection.close()
-
-    async def aclose(self) -> None:
-        """Close what is idle."""
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
-        await trio.lowlevel.checkpoint()
-
-    def _kept(self) -> Connection | None:
-        """Take the connection that was used last, if it is as we left it; close those that are too old."""
-        now = trio.current_time()
-        while self._idle and now - self._idle[0].idle_since > KEEP_IDLE:
-            self._idle.popleft().close()
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.lively:
-                return connection
-            connection.close()
-        return None
 
     async def _connect(self, seconds: float, *, public_only: bool) -> Connection:
         with trio.move_on_after(seconds):

@@ -15,6 +15,7 @@ from sessionctx.transports.http.trouble import Trouble, told
 
 _DRAIN_BYTES: Final = 64 * 1024
 _DRAIN_SECONDS: Final = 1.0
+_FRAMES: Final = frozenset({"content-length", "transfer-encoding"})
 _SMALL: Final = 1024  # bytes
 
 
@@ -26,6 +27,8 @@ class Answer:
     headers: Iterable[tuple[bytes, bytes]]
     receive: Callable[[], Awaitable[bytes]]
     """Returns the next bytes, ``b""`` at the end; raises `Trouble`."""
+    frames: bool = False
+    """Whether the protocol tells the end of each body, as HTTP/2 does."""
 
 
 class Response:
@@ -35,6 +38,8 @@ class Response:
         self.status = answer.status
         self.headers = _joined(answer.headers)
         """Names in lower case; repeated ones joined by a comma."""
+        self.framed = answer.frames or not self.headers.keys().isdisjoint(_FRAMES)
+        """Whether the end of its body can be told from a cut; a body that ends with its connection cannot."""
         self._receive = answer.receive
         self._peer = peer
         self._limit = limit

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from socket import inet_aton
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -55,7 +57,27 @@ class Target:
             raise BadAnswer(f"{peer} redirects to {shown(scheme)}, which is not HTTP", peer=peer)
         if (self.endpoint.scheme, target.endpoint.scheme) == ("https", "http"):
             raise BadAnswer(f"{peer} redirects from https to http, which is not followed", peer=peer)
+        if _inside(target.endpoint.host) and not _inside(self.endpoint.host):
+            raise BadAnswer(
+                f"{peer} redirects from a public host to {target.endpoint.host}, which is not followed;"
+                " if that is a gateway of yours, name it as a peer",
+                peer=peer,
+            )
         return target
+
+
+@lru_cache(maxsize=1024)
+def _inside(host: str) -> bool:
+    """Whether a host, as it is written, is this machine or in its network. What a name stands for is not looked up."""
+    name = host.strip("[]").removesuffix(".")
+    if name.endswith(".localhost") or ("." not in name and ":" not in name):
+        return True
+    try:
+        # inet_aton knows all the ways to write IPv4 that the system understands: 127.1, 0x7f.0.0.1, ...
+        address = IPv6Address(name) if ":" in name else IPv4Address(inet_aton(name))
+    except (OSError, ValueError):
+        return False
+    return not (getattr(address, "ipv4_mapped", None) or address).is_global
 
 
 @lru_cache(maxsize=1024)
