@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
-from socket import inet_aton
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -14,6 +12,7 @@ import attrs
 from sessionctx.errors import BadAnswer, InvalidPeer
 from sessionctx.transports.address import Address
 from sessionctx.transports.headers import shown
+from sessionctx.transports.public import not_public
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _URL: Final = re.compile(r"([^/?#]*//[^/?#]*)([^#]*)")
@@ -69,15 +68,7 @@ class Target:
 @lru_cache(maxsize=1024)
 def _inside(host: str) -> bool:
     """Whether a host, as it is written, is this machine or in its network. What a name stands for is not looked up."""
-    name = host.strip("[]").removesuffix(".")
-    if name.endswith(".localhost") or ("." not in name and ":" not in name):
-        return True
-    try:
-        # inet_aton knows all the ways to write IPv4 that the system understands: 127.1, 0x7f.0.0.1, ...
-        address = IPv6Address(name) if ":" in name else IPv4Address(inet_aton(name))
-    except (OSError, ValueError):
-        return False
-    return not (getattr(address, "ipv4_mapped", None) or address).is_global
+    return not_public(host) is not None
 
 
 @lru_cache(maxsize=1024)
