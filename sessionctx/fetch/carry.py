@@ -71,6 +71,7 @@ class Carry:
             self.fetcher.covers.close(self._cover)
             for block in self._batch:
                 self.fetcher.covers.held.pop(block.cid.multihash, None)
+            pump_tree(self.fetcher.session)  # what waited for it is asked for by itself now
 
     async def _ask(self, helpers: trio.Nursery, job: Waiting, ask: Ask) -> None:
         """Ask one peer for it, and take in what comes."""

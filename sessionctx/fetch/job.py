@@ -19,6 +19,9 @@ LEAST_DEAD: Final = 2.0
 """Seconds; a request that is silent for less is not given up."""
 MUCH_LATER: Final = 10.0
 """Times its predicted duration, after which a silent request is given up."""
+LEAST_STALLED: Final = 0.5
+LATER: Final = 3.0
+"""The same for one that has brought something, and stops."""
 
 
 @attrs.define(eq=False)
@@ -110,4 +113,6 @@ class Job:
 def _dead_at(ask: Ask) -> float:
     if ask.trial:
         return ask.late_at  # whoever waits shall not pay for exploring
+    if ask.received:  # whoever stops in the middle has not to look for it first
+        return ask.heard + max(LEAST_STALLED, LATER * ask.predicted)
     return ask.heard + max(LEAST_DEAD, MUCH_LATER * ask.predicted)

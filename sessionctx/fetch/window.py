@@ -13,6 +13,8 @@ from sessionctx.peers import Record
 
 GAIN: Final = 2.0
 """Times the product. Estimates lag, and a window that follows them exactly would never find out that there is more."""
+UNKNOWN: Final = 2
+"""Requests that tell how fast a peer sends, as the second answer comes right behind the first."""
 LEAST: Final = 4
 """Requests, on however short a line: answers are handled one by one on both ends, which takes time, too."""
 
@@ -20,10 +22,12 @@ LEAST: Final = 4
 def window(record: Record, size: float) -> int:
     """Return how many requests for *size* bytes each *record*'s peer should have at a time, by what is known of it.
 
-    Never more than the peer takes gladly, and no bound besides that while nothing is known.
+    Never more than the peer takes gladly; few while it is not known how fast it sends.
     """
     most = record.peer.most
-    if record.nearest is None or record.rate is None:
+    if record.rate is None:
+        return min(UNKNOWN, most)
+    if record.nearest is None:
         return most
     needed = GAIN * record.nearest * record.rate / max(size, 1.0)
     return most if needed >= most else min(max(ceil(needed) + 1, LEAST), most)
@@ -34,5 +38,5 @@ def open_up(record: Record, size: float) -> None:
 
     A window that failures have closed opens step by step.
     """
-    if not record.failures and record.success > 0.9:
+    if record.rate is not None and not record.failures and record.success > 0.9:
         record.window = max(record.window, float(window(record, size)))

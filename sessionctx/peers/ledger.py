@@ -121,7 +121,10 @@ class Ask:
         self.heard = now
         for each in record.lineage:
             each.bytes += count
-        rate = record.line.flow(count, now, first=not self._begun)
+        first = not self._begun
+        spoke = record.line.spoke
+        queued = first and self.began < spoke and self.began + (record.nearest or 0.0) <= spoke
+        rate = record.line.flow(count, now, first=first, queued=queued)
         if rate is not None:
             record.heard(rate=rate)
             record.line.changed()

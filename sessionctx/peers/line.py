@@ -51,9 +51,13 @@ class Line:
         """For how many seconds nothing came, although something was asked."""
         return now - self.spoke if self.in_flight else 0.0
 
-    def flow(self, count: int, now: float, *, first: bool) -> float | None:
-        """Note bytes, on whichever answer; returns the rate each time that enough have flowed to tell it."""
-        if self.receiving:  # the first bytes after a pause tell when they came, not how fast
+    def flow(self, count: int, now: float, *, first: bool, queued: bool = False) -> float | None:
+        """Note bytes, on whichever answer; returns the rate each time that enough have flowed to tell it.
+
+        The *first* bytes of an answer after a pause tell when they came, not how fast; but there was no pause if the
+        answer was *queued*: it could have begun when the last bytes came.
+        """
+        if self.receiving or queued:
             self._flowed += now - self.spoke
             self._flowed_bytes += count
         self.receiving += first

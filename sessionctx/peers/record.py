@@ -18,8 +18,9 @@ GAIN: Final = 0.25
 """How much one observation moves an estimate."""
 FORGET: Final = 0.01
 """The same for the least ever seen, so that a route that has become longer is noticed in the end."""
-SLOW_GAIN: Final = 0.05
-"""The same for what is rare, so that it is remembered over some twenty answers."""
+SOONER: Final = 0.99
+LATER: Final = SOONER**-19
+"""What an answer does to that: where one of twenty comes later, these balance. So it follows the slowest twentieth."""
 USUALLY: Final = 1.5
 """How many times its predicted duration an answer may take before anything is known."""
 
@@ -96,7 +97,7 @@ class Record:
     window: float = 2.0
     """How many requests at a time it has earned."""
     usual: float = USUALLY
-    """How many times the predicted seconds its slow answers take: follows a rise at once and a fall very slowly."""
+    """How many times the predicted seconds its slow answers take: nineteen of twenty take less."""
     cars: bool | None = None
     """Whether it serves CARs; None while nobody has asked for one."""
     absent: OrderedDict[Hashable, None] = attrs.field(factory=OrderedDict[Hashable, None])
@@ -169,11 +170,10 @@ class Record:
 
     def took(self, seconds: float, predicted: float) -> None:
         """Learn from one answer how much later than predicted it may be."""
-        ratio = seconds / predicted
-        if ratio > self.usual:
-            self.usual = ratio
+        if seconds > self.usual * predicted:
+            self.usual *= LATER
         elif self.usual > USUALLY:
-            self.usual = max(self.usual + SLOW_GAIN * (ratio - self.usual), USUALLY)
+            self.usual = max(self.usual * SOONER, USUALLY)
 
     def served(self, *, in_time: bool) -> None:
         """It answered; or it failed, or was so late that somebody else did instead."""

@@ -14,6 +14,7 @@ from sessionctx.fetch import Job, Needs, Pool
 from sessionctx.fetch import assign as assign_by
 from sessionctx.fetch import look_again as look_again_by
 from sessionctx.fetch.job import FEW_TRIES, MOST_TRIES, PATIENCE
+from sessionctx.fetch.window import window
 from sessionctx.peers import Health, outlook, typical
 
 NOW = 100.0
@@ -244,9 +245,18 @@ def test_a_silent_request_is_dead_in_the_end_and_replaced_whatever_it_costs(late
 def test_bytes_keep_a_request_alive(late):
     job, pool = late
     job.asks[0].arrived(900, NOW + 5)
-    assert turn([job], pool, now=NOW + 10, hedges=False) == []
-    assert turn([job], pool, now=NOW + 14.9, hedges=False) == []
-    assert turn([job], pool, now=NOW + 15, hedges=False) == [(0, 1, False)]
+    assert turn([job], pool, now=NOW + 7.9, hedges=False) == []
+    assert turn([job], pool, now=NOW + 8, hedges=False) == [(0, 1, False)]
+
+
+def test_but_one_that_stops_midway_is_given_up_sooner_than_one_that_never_began(good, flying):
+    pool, (begun, silent) = [good(0), good(1)], jobs_of(2)
+    for job in (begun, silent):
+        flying(job, pool[0], began=NOW, predicted=0.1, late_at=NOW + 0.2)
+    begun.asks[0].arrived(10, NOW + 0.1)
+    assert turn([begun, silent], pool, now=NOW + 0.5, hedges=False) == []
+    assert turn([begun, silent], pool, now=NOW + 0.6, hedges=False) == [(0, 1, False)]
+    assert turn([begun, silent], pool, now=NOW + 2.0, hedges=False) == [(0, 1, False), (1, 1, False)]
 
 
 def test_but_not_one_that_crawls_while_another_peer_would_be_done_in_no_time(late):
@@ -478,7 +488,7 @@ def test_known_peers_get_work_as_the_dullest_model_says(scene, peers, described,
 
 def dull(jobs, records, room):
     middle = typical(records)
-    left = {record: record.room(NOW) for record in records}
+    left = {record: max(min(record.room(NOW), window(record, 1000) - record.line.in_flight), 0) for record in records}
     queues = dict.fromkeys(records, 0.0)
     grants = []
 
