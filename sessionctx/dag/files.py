@@ -10,7 +10,8 @@ from typing import Final
 from sessionctx import session
 from sessionctx.blocks import Blockstore
 from sessionctx.dag.opened import Flat, Opened
-from sessionctx.dag.path import Ref, resolve
+from sessionctx.dag.opening import FIRST, Opening
+from sessionctx.dag.path import Ref, parse_ref, resolve
 from sessionctx.dag.reader import FileReader
 from sessionctx.dag.source import FromBytes, FromStream, Source
 from sessionctx.dag.unixfs.add import Added, Progress, add_path, add_pieces
@@ -153,6 +154,7 @@ class Files:
         check_ahead(ahead)
 
         async def start(stack: AsyncExitStack) -> FileReader:
+            await stack.enter_async_context(opening_of(self._blocks, ref, path, first=offset))
             found = await resolve(self._blocks, ref, path)
             root = await self._blocks.get(found.cid)
             reader = FileReader(self._blocks, root, offset, length, ahead=ahead, ahead_bytes=ahead_bytes)
@@ -183,6 +185,7 @@ class Files:
         check_range(offset, length)
 
         async def start(stack: AsyncExitStack) -> Flat[Part, bytes]:
+            await stack.enter_async_context(opening_of(self._blocks, ref, path, first=offset))
             found = await resolve(self._blocks, ref, path)
             walk = read_file(self._blocks, found.cid, offset, length, ahead=ahead)
             return Flat(await stack.enter_async_context(walk))
@@ -216,6 +219,7 @@ def _ls(
     ahead: int,
 ) -> Opened[Flat[Listed, Entry]]:
     async def start(stack: AsyncExitStack) -> Flat[Listed, Entry]:
+        await stack.enter_async_context(opening_of(blocks, ref, path, listing=True))
         found = await resolve(blocks, ref, path)
         walk = read_directory(blocks, found.cid, resolve=read_entries, ahead=ahead)
         return Flat(await stack.enter_async_context(walk))
@@ -236,3 +240,9 @@ def find_profile(profile: Profile | str) -> Profile:
     if profile not in PROFILES:
         raise Unsupported(f"there is no import profile {profile[:80]!r}; there are {', '.join(PROFILES)}")
     return PROFILES[profile]
+
+
+def opening_of(blocks: Blockstore, ref: Ref, path: str, *, first: int | None = None, listing: bool = False) -> Opening:
+    """Return the opening of a read: of a file, from its byte *first* on, or of a directory, with *listing*."""
+    cid, segments = parse_ref(ref, path)
+    return Opening(blocks, cid, segments, span=None if first is None else (first, first + FIRST), listing=listing)

@@ -20,7 +20,7 @@ from sessionctx.dag.unixfs.parts import Part, Span, open_part
 from sessionctx.dag.wind_down import close
 from sessionctx.fetch import Sweep
 
-FIRST: Final = 256 * 1024
+FIRST: Final = 64 * 1024
 """Bytes of a file that come with the blocks that lead to them."""
 
 

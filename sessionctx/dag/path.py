@@ -13,6 +13,7 @@ import trio
 from sessionctx import session
 from sessionctx.blocks import Blockstore
 from sessionctx.content import CID, DAG_CBOR, Block, dagcbor
+from sessionctx.dag.opening import Opening
 from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
 from sessionctx.dag.unixfs.node import Node, describe, open_node, open_shard
 from sessionctx.errors import DagTooDeep, DecodeError, InvalidCID, NotADirectory, PathNotFound
@@ -77,8 +78,10 @@ async def resolve(blocks: Blockstore, ref: Ref, path: str = "") -> Resolved:
     cid, segments = parse_ref(ref, path)
     await trio.lowlevel.checkpoint()
     way = _Way(blocks, [cid], segments)
-    while way.left:
-        await way.step()
+    if segments:
+        async with Opening(blocks, cid, segments):
+            while way.left:
+                await way.step()
     return Resolved(way.roots[-1], tuple(way.rest), tuple(way.roots), tuple(way.trail))
 
 

@@ -118,10 +118,6 @@ class Pool:
             self._changes = 0  # the more peers there are, the less often
             self._middle = typical(self._standings)
 
-    def middle(self) -> Typical:
-        """Return what is usual among the peers of which something is known."""
-        return typical(self._standings)
-
     def rest_of(self, row: Row) -> Rest:
         """Return an iterator over the peers of a *row*, which must not change meanwhile."""
         return Rest(row, self._middle)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
+from statistics import median
 from typing import Final, Self, cast
 
 import attrs
@@ -32,7 +33,7 @@ from sessionctx.fetch.hedge import HedgeBudget, late_after
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import Grant, assign, look_again
 from sessionctx.fetch.pool import USUAL_SIZE, Pool
-from sessionctx.fetch.stripe import small_block
+from sessionctx.fetch.stripe import SMALL, small_block
 from sessionctx.fetch.verdict import verdict
 from sessionctx.fetch.waiting import Waiting
 from sessionctx.fetch.window import open_up
@@ -164,8 +165,8 @@ class Fetcher:
 
     def small_block(self) -> float:
         """Return how many bytes a block must have, for round trips not to be what takes the time."""
-        middle = self.pool.middle()
-        return small_block(middle.latency, middle.rate, USUAL_IN_FLIGHT)
+        known = [(record.nearest, record.rate) for record in self.pool if record.nearest and record.rate]
+        return median(small_block(*each, USUAL_IN_FLIGHT) for each in known) if known else SMALL
 
     def transport(self, record: Record) -> Transport:
         """Return how to ask the peer of *record*."""
