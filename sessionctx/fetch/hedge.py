@@ -21,12 +21,18 @@ def late_after(predicted: float, usual: float) -> float:
 
 @attrs.define
 class HedgeBudget:
-    """A bucket of tokens: each request puts in a little, each hedge takes out one."""
+    """A bucket of tokens: each request puts in a little, each hedge takes out one.
+
+    A hedge that was faster puts back a half: so where they help, up to one in ten requests is one, otherwise one in
+    twenty.
+    """
 
     share: float = 0.05
-    """Hedges per request."""
+    """Hedges per request, where they do not help."""
+    back: float = 0.5
+    """What is put back for a hedge that was faster."""
     most: float = 8.0
-    tokens: float = 2.0
+    tokens: float = 8.0
 
     def earn(self) -> None:
         """Count one ordinary request."""
@@ -39,3 +45,7 @@ class HedgeBudget:
     def spend(self) -> None:
         """Count one hedge."""
         self.tokens -= 1.0
+
+    def won(self) -> None:
+        """Count one hedge that was faster than what it doubled."""
+        self.tokens = min(self.tokens + self.back, self.most)

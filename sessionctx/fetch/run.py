@@ -197,7 +197,7 @@ class Fetcher:
         record = grant.record
         self._hedges.spend() if grant.hedge else self._hedges.earn()
         late_at = now + late_after(grant.predicted, record.usual)
-        ask = Ask(record, job.name, job.size, now, predicted=grant.predicted, late_at=late_at)
+        ask = Ask(record, job.name, job.size, now, predicted=grant.predicted, late_at=late_at, hedge=grant.hedge)
         job.asks.append(ask)
         self.needs.changed(job)
         job.granted.append(ask)
@@ -220,6 +220,8 @@ class Fetcher:
             await check(job.cid, data)
             self.ends.found(job, ask, len(data), wasted=0 if job.data is None else ask.received)
             open_up(ask.record, self.pool.size)
+            if ask.hedge and job.data is None:
+                self._hedges.won()
             self.give(Block.vouched(job.cid, data), ask.record)
         pump_tree(self.session)
 

@@ -74,6 +74,7 @@ class Ask:
         "_begun",
         "began",
         "heard",
+        "hedge",
         "late_at",
         "name",
         "predicted",
@@ -92,6 +93,7 @@ class Ask:
         *,
         predicted: float,
         late_at: float = float("inf"),
+        hedge: bool = False,
     ) -> None:
         self.record = record
         self.name = name
@@ -102,6 +104,8 @@ class Ask:
         """Seconds that it was expected to take."""
         self.late_at = late_at
         """When it will be later than is usual."""
+        self.hedge = hedge
+        """Whether it doubles one that is late."""
         self.received = 0
         self.heard = now
         """When the last bytes came, or else when it was sent."""
@@ -228,6 +232,7 @@ def _inherit(record: Record, above: Record) -> None:
     record.try_at = above.try_at
     record.reason = above.reason
     record.latency = above.latency
+    record.median = above.median
     record.nearest = above.nearest
     record.cars = above.cars
     record.rate = above.rate
@@ -244,6 +249,7 @@ def _fold(record: Record, above: Record) -> None:
         above.forget_me_not(name)
     if record.asked:
         above.latency = _blend(above.latency, record.latency)
+        above.median = _blend(above.median, record.median)
         above.nearest = _blend(above.nearest, record.nearest)
         above.rate = _blend(above.rate, record.rate)
         above.cars = above.cars if record.cars is None else record.cars

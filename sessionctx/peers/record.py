@@ -18,6 +18,10 @@ GAIN: Final = 0.25
 """How much one observation moves an estimate."""
 FORGET: Final = 0.01
 """The same for the least ever seen, so that a route that has become longer is noticed in the end."""
+STEP: Final = 1.1
+"""By which factor one observation moves the median."""
+LEAST_LATENCY: Final = 1e-4
+"""Seconds; less cannot be told apart."""
 SOONER: Final = 0.99
 LATER: Final = SOONER**-19
 """What an answer does to that: where one of twenty comes later, these balance. So it follows the slowest twentieth."""
@@ -85,6 +89,8 @@ class Record:
     reason: str | None = None
     latency: float | None = None
     """Seconds to the first byte: follows a rise at once and a fall slowly (peak EWMA)."""
+    median: float | None = None
+    """Seconds to the first byte that half of its answers take: an outlier does not move it much."""
     nearest: float | None = None
     """The least seconds to the first byte that it was seen to take: how far it is, without what queues up there."""
     rate: float | None = None
@@ -165,6 +171,10 @@ class Record:
                 self.nearest = latency
             else:
                 self.nearest += FORGET * (latency - self.nearest)
+            if self.median is None:
+                self.median = latency
+            else:
+                self.median = max(self.median * STEP if latency > self.median else self.median / STEP, LEAST_LATENCY)
         if rate is not None:
             self.rate = rate if self.rate is None else 1.0 / ((1.0 - GAIN) / self.rate + GAIN / rate)
 

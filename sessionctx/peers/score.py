@@ -45,17 +45,19 @@ class Outlook:
     per_byte: float
     tries: float
     """How many requests it is expected to take until one brings something."""
+    outlier: float = 0.0
+    """Seconds of `start` that are there because its last answers were slower than usual."""
 
     def queue(self, size: float) -> None:
         """Note that it is to bring *size* bytes before anything else."""
         self.start += size * self.per_byte
 
     def duration(self, size: float) -> float:
-        """Return in how many seconds *size* bytes would be here if asked for now, and served."""
-        return self.start + size * self.per_byte
+        """Return in how many seconds *size* bytes should be here if asked for now, by what is usual for the peer."""
+        return self.start - self.outlier + size * self.per_byte
 
     def expected(self, size: float) -> float:
-        """Return the same for a peer that may fail or lack it: so fast failures and plain noes attract no work."""
+        """Return the same for a peer that may be slow again, fail, or lack it: so fast failures attract no work."""
         return (self.start + size * self.per_byte) * self.tries
 
 
@@ -69,4 +71,6 @@ def outlook(record: Record, middle: Typical, now: float) -> Outlook:
     rate = middle.rate if record.rate is None else record.rate
     line = record.line
     tries = 1.0 / (max(record.success, LEAST_CHANCE) * max(record.hits, LEAST_CHANCE))
-    return Outlook(record, max(latency, line.silent(now)) + line.in_flight_bytes / rate, 1.0 / rate, tries)
+    wait = max(latency, line.silent(now))
+    outlier = 0.0 if record.median is None else max(wait - record.median, 0.0)
+    return Outlook(record, wait + line.in_flight_bytes / rate, 1.0 / rate, tries, outlier)

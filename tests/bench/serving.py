@@ -9,6 +9,7 @@ No general server: it serves GET without a body, and trusts its clients.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -129,9 +130,12 @@ def _scope(head):
 # --- what is wrong with a gateway, besides what `sessionctx.testing.faults` has
 
 
+SEEDS = itertools.count(20)
+
+
 def late(app, *, share, seconds):
-    """Answer some requests late; which ones is always the same."""
-    dice = random.Random(20)
+    """Answer some requests late; which ones is always the same for the n-th gateway, and differs between them."""
+    dice = random.Random(next(SEEDS))
 
     async def run(scope, receive, send):
         if dice.random() < share:

@@ -17,19 +17,23 @@ def test_jitter_is_never_late():
     assert late_after(0.0, 1.5) == late_after(0.001, 1.5) == 0.05
 
 
-@given(steps=st.lists(st.booleans(), max_size=400))
+@given(steps=st.lists(st.sampled_from(["request", "chance", "won"]), max_size=400))
 def test_hedges_are_a_small_share_of_the_requests(steps):
-    """However requests and chances to hedge alternate, there are at most two hedges more than one in twenty."""
+    """However requests and chances to hedge alternate: eight, one in twenty requests, and half of those that won."""
     budget = HedgeBudget()
-    requests = hedges = 0
-    for chance in steps:
-        if not chance:
+    requests = hedges = won = 0
+    for step in steps:
+        if step == "request":
             budget.earn()
             requests += 1
+        elif step == "won" and won < hedges:
+            budget.won()
+            won += 1
         elif budget.allows():
             budget.spend()
             hedges += 1
-        assert hedges <= 2 + 0.05 * requests + 1e-9
+        assert hedges <= 8 + 0.05 * requests + 0.5 * won + 1e-9
+        assert hedges <= 2 * (8 + 0.05 * requests) + 1e-9
         assert 0 <= budget.tokens <= budget.most
 
 
