@@ -20,6 +20,8 @@ class Needs:
 
     waiting: list[tuple[int, Job]] = attrs.field(factory=list[tuple[int, "Job"]], init=False)
     """Those that nobody is asked for, by number."""
+    odd: dict[Job, None] = attrs.field(factory=dict["Job", None], init=False)
+    """Those of the waiting ones that are not like all others: it matters who is asked for them, or for how much."""
     trials: dict[Job, None] = attrs.field(factory=dict["Job", None], init=False)
     """Those that only unknown peers are asked for."""
     overdue: dict[Job, None] = attrs.field(factory=dict["Job", None], init=False)
@@ -57,6 +59,8 @@ class Needs:
             if not job.asks:
                 if not job.covered:
                     insort(self.waiting, (job.number, job))
+                    if job.near or job.errors or job.car:
+                        self.odd[job] = None
                 return
             if not job.car:  # which is not asked for twice: what it is late with is, block by block
                 if job.on_trial():
@@ -78,5 +82,6 @@ class Needs:
         at = bisect_left(self.waiting, (job.number,))
         if at < len(self.waiting) and self.waiting[at][1] is job:
             del self.waiting[at]
+        self.odd.pop(job, None)
         self.trials.pop(job, None)
         self.overdue.pop(job, None)

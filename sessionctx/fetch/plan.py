@@ -7,7 +7,7 @@ bring sooner, even if that one has to be waited for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Final
 
@@ -52,13 +52,13 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
     turn = _Turn(pool, room, now)
     if needs.overdue:
         turn.double(needs.overdue, hedges=hedges)
-    waiting = [job for _, job in needs.waiting]
     tried = list(needs.trials)
-    if waiting and pool.known and not waiting[-1].car and turn.try_out(pool.explorable(), waiting[-1]):
-        tried.append(waiting.pop())
-    turn.hand_out(waiting)
+    last = needs.waiting[-1][1] if needs.waiting else None
+    if last is not None and pool.known and not last.car and turn.try_out(pool.explorable(), last):
+        tried.append(last)
+    turn.hand_out(needs)
     if pool.known and tried:
-        turn.hand_out(tried, known=True)
+        turn.one_by_one(tried, known=True)
     turn.undo()
     return turn.grants
 
@@ -75,6 +75,7 @@ class _Turn:
         self._likely = pool.first_busy(now)
         self._looked_at = set(self._likely)
         self._rows = [pool.rest_of(row) for row in (pool.ready, pool.unknown)]
+        self._tried: dict[Job, None] = {}
         self._before: dict[Outlook, float] = {}  # what was expected of those that something was queued at
         self._more()
 
@@ -114,22 +115,28 @@ class _Turn:
         self._join([unknown])
         if unknown in self._free:
             self._grant(job, unknown)
+            self._tried[job] = None
             return True
         return False
 
-    def hand_out(self, waiting: Sequence[Job], *, known: bool = False) -> None:
+    def hand_out(self, needs: Needs) -> None:
+        """Give out what waits, in order of need."""
+        waiting = needs.waiting
+        if len(waiting) <= FEW:
+            self.one_by_one([job for _, job in waiting if job not in self._tried])
+            return
+        first = waiting[0][1]
+        self.one_by_one([first, *(job for job in sorted(needs.odd, key=attrgetter("number")) if job is not first)])
+        self._share_out(needs, first)
+
+    def one_by_one(self, jobs: Iterable[Job], *, known: bool = False) -> None:
         """Give each job to the peer that is done with it soonest; let it wait for that one if it is busy.
 
         With *known*, only peers that are known to be good get something.
         """
-        plain: list[Job] = []
-        one_by_one = FEW if len(waiting) <= FEW else 1
-        for n, job in enumerate(waiting):
+        for job in jobs:
             if self._room < 1 or not (self._free or self._more() or self._pool.doubtful):
                 return
-            if n >= one_by_one and not (job.near or job.errors or job.car):
-                plain.append(job)
-                continue
             best = self._soonest(job, known=known)
             if best is None:
                 continue
@@ -137,25 +144,31 @@ class _Turn:
                 self._grant(job, best)
             else:
                 self._queue(best.outlook, job.size)
-        self._share_out(plain, known=known)
 
-    def _share_out(self, plain: list[Job], *, known: bool) -> None:
+    def _share_out(self, needs: Needs, first: Job) -> None:
         """Do the same for many jobs that are all alike, without looking at each.
 
         Of those that wait, a free peer gets the first that would not be done by the busy ones before.
         """
         size = self._pool.size
-        while plain and self._room >= 1 and (self._free or self._more()):
-            able = [each for each in self._free if not known or each.record.health is Health.GOOD]
-            if not able:
-                return
-            best = min(able, key=lambda each: each.outlook.expected(size))
+        count = len(needs.waiting) - len(needs.odd | {first: None} | self._tried)
+        plain: list[Job] | None = None
+        while count and self._room >= 1 and (self._free or self._more()):
+            best = min(self._free, key=lambda each: each.outlook.expected(size))
             ahead = self._done_before(best.outlook.expected(size), size)
+            if ahead >= count:
+                return
+            if plain is None:
+                plain = [job for _, job in needs.waiting if self._alike(needs, job, first)]
             job = next((job for job in plain[ahead:] if job.may(best.record)), None)
             if job is None:
                 return
             plain.remove(job)
+            count -= 1
             self._grant(job, best)
+
+    def _alike(self, needs: Needs, job: Job, first: Job) -> bool:
+        return job is not first and job not in needs.odd and job not in self._tried
 
     def _done_before(self, seconds: float, size: float) -> int:
         """Return how many jobs the busy peers will have done before."""

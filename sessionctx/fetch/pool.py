@@ -38,6 +38,8 @@ class Standing:
     """... and its place there."""
     vague: bool = False
     """Whether it is not known how fast it is."""
+    by: Typical | None = None
+    """The middle of the others by which it was judged then."""
     stale: bool = False
     """Whether something has changed since it was placed."""
     untried: tuple[float, int, Standing] | None = None
@@ -194,7 +196,7 @@ class Pool:
         if vague:
             self._vague[standing] = None
         standing.vague = vague
-        standing.outlook = outlook(record, self._middle, now)
+        standing.outlook, standing.by = outlook(record, self._middle, now), self._middle
         standing.place = (standing.outlook.expected(self.size), standing.serial, standing)
         insort(standing.row, standing.place)
 
@@ -239,6 +241,7 @@ class Rest:
         found = [standing for _, _, standing in self._row[self._at : self._at + count]]
         self._at += len(found)
         for standing in found:
-            if standing.vague:
+            if standing.vague and (standing.by is not self._middle or standing.record.line.in_flight):
+                standing.by = self._middle
                 standing.outlook = outlook(standing.record, self._middle, now)
         return found
