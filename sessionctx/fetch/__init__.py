@@ -8,6 +8,7 @@ from sessionctx.fetch.job import Job
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import Grant, assign, look_again
 from sessionctx.fetch.pool import Pool
+from sessionctx.fetch.quarantine import Quarantined, pardon, quarantined
 from sessionctx.fetch.run import FETCHER, Fetcher, fetch
 from sessionctx.fetch.stripe import STRIPE, Sweep, is_flat, is_stripe
 
@@ -21,6 +22,7 @@ __all__ = [
     "Job",
     "Needs",
     "Pool",
+    "Quarantined",
     "Sweep",
     "assign",
     "fetch",
@@ -28,6 +30,8 @@ __all__ = [
     "is_stripe",
     "late_after",
     "look_again",
+    "pardon",
+    "quarantined",
     "start_carry",
     "usual_small_block",
 ]

@@ -17,7 +17,8 @@ from sessionctx.content import Block
 from sessionctx.errors import BadAnswer, CarError, CarTruncated, LimitReached, SessionEnded
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Cover
-from sessionctx.fetch.run import FETCHER, Fetcher, Noting, pump_tree
+from sessionctx.fetch.noting import Noting
+from sessionctx.fetch.run import FETCHER, Fetcher, pump_tree
 from sessionctx.fetch.stripe import MANY, SMALL, STRIPE, Sweep
 from sessionctx.fetch.waiting import Waiting
 from sessionctx.peers import Ask
@@ -33,6 +34,8 @@ STALL: Final = 0.5
 """Seconds without a byte, after which others are asked for what a CAR was to bring next."""
 TICK: Final = 0.05
 """Seconds between two looks at how it gets on."""
+OVERTAKEN: Final = 512 * 1024
+"""Bytes in a row that are of no use, after which a CAR is left."""
 MOST_HELP: Final = 16
 """Blocks that others bring at a time, from the far end of a CAR."""
 
@@ -51,6 +54,7 @@ class Carry:
     _job: Waiting = attrs.field(init=False)
     _batch: list[Block] = attrs.field(factory=list[Block], init=False)
     _batch_bytes: int = attrs.field(default=0, init=False)
+    _left_early: bool = attrs.field(default=False, init=False)
     _helping: set[bytes] = attrs.field(factory=set[bytes], init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -63,7 +67,7 @@ class Carry:
     async def run(self) -> None:
         """Bring it, as far as one CAR does that."""
         try:
-            with suppress(SessionEnded, LimitReached), self.fetcher.session.want(f"{self.sweep.root}/..."):
+            with suppress(SessionEnded, LimitReached), self.fetcher.session.want(self.sweep.root, counted=False):
                 self._job.deadline = trio.current_effective_deadline()
                 async with trio.open_nursery() as helpers:
                     await self.fetcher.work(self._job, partial(self._ask, helpers))
@@ -76,11 +80,12 @@ class Carry:
     async def _ask(self, helpers: trio.Nursery, job: Waiting, ask: Ask) -> None:
         """Ask one peer for it, and take in what comes."""
         fetcher = self.fetcher
-        fetcher.covers.asked(self._cover, ask)
+        fetcher.covers.asked(self._cover)
         with fetcher.noting(job, ask) as noting:
             await self._beside(partial(self._watch, helpers, ask), partial(self._receive, ask, noting))
             fetcher.ends.found(job, ask, noting.kept, wasted=ask.received - noting.kept, timed=False)
             fetcher.needs.drop(job)
+        fetcher.covers.asked(self._cover)
         if noting.kept:
             fetcher.needs.drop(job)  # what is still missing is somebody else's
         job.poke()
@@ -116,7 +121,7 @@ class Carry:
             raise BadAnswer(str(error), peer=record.peer.public) from error
         finally:
             await self._flush()
-        if sweep.exact and not sweep.done and not self._too_long():
+        if sweep.exact and not (sweep.done or self._left_early or self._too_long()):
             missing = sweep.next()
             assert missing is not None
             record.forget_me_not(missing.multihash)
@@ -124,10 +129,13 @@ class Carry:
 
     async def _take_in(self, answer: CarAnswer, ask: Ask, noting: Noting) -> None:
         """Verify, hand out and keep what is expected of what comes; leave when it has all come."""
-        sweep, unexpected = self.sweep, 0
+        sweep, unexpected, useful = self.sweep, 0, 0
         async for cid, data in answer:
             if not sweep.expects(cid.multihash):
                 unexpected += len(data)
+                if noting.kept and unexpected - useful > OVERTAKEN:
+                    self._left_early = True  # others have brought what it brings now
+                    return
                 if unexpected > STRIPE + sweep.came:
                     raise BadAnswer(
                         f"{ask.record.peer.public} sends what nobody asked for", peer=ask.record.peer.public
@@ -135,7 +143,7 @@ class Carry:
                 continue
             await check(cid, data)
             ask.record.cars = True
-            noting.kept += len(data)
+            noting.kept, useful = noting.kept + len(data), unexpected
             await self._take(Block.vouched(cid, data), ask)
             if sweep.done or self._too_long():
                 return

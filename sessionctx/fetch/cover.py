@@ -58,11 +58,11 @@ class Covers:
             if job in cover.jobs:
                 self._leave(cover, job)
 
-    def asked(self, cover: Cover, ask: Ask) -> None:
-        """The CAR has been asked for: that counts as a request for each job that waits for it."""
+    def asked(self, cover: Cover) -> None:
+        """The CAR has been asked for, or that is over: it counts as a request for each job that waits for it."""
         for job in tuple(cover.jobs):
             self._leave(cover, job)
-            self._join(cover, job, ask)
+            self._join(cover, job)
 
     def give_up(self, cover: Cover) -> None:
         """The CAR is not to be relied upon any more: what it was to bring is asked for block by block."""
@@ -75,8 +75,8 @@ class Covers:
         self.give_up(cover)
         self._covers.pop(cover, None)
 
-    def _join(self, cover: Cover, job: Waiting, ask: Ask | None = None) -> None:
-        ask = ask or next(iter(cover.job.asks), None)
+    def _join(self, cover: Cover, job: Waiting) -> None:
+        ask = next(iter(cover.job.asks), None)
         cover.jobs[job] = ask
         job.covered = True
         if ask is not None:

@@ -9,6 +9,7 @@ import trio
 
 from sessionctx.errors import Busy, HashMismatch, Lied, PeerError
 from sessionctx.fetch.needs import Needs
+from sessionctx.fetch.quarantine import quarantine
 from sessionctx.fetch.waiting import Waiting
 from sessionctx.peers import Ask
 from sessionctx.session import Session, events
@@ -65,6 +66,7 @@ class Ends:
         lie.__cause__ = error
         self._unserved(job, ask, lie, ask.received - kept)
         ask.lied(str(lie))
+        quarantine(ask.record.peer, str(lie))
         self.tell(events.Lied(trio.current_time(), public, job.cid, str(lie)))
         self.worse()
 

@@ -22,6 +22,10 @@ OVERTAKEN: Final = 0.25
 """A request that crawls is given up if another peer would be done in this part of what it still needs."""
 SOON: Final = 0.05
 """Seconds between two looks at a request that is late, at least."""
+LAST: Final = 8
+"""Jobs; when no more than these are left, peers that are done may double what others will not be done with for long."""
+WORTH: Final = 0.1
+"""Seconds that this has to save, and at least half of what it would take otherwise."""
 FEW: Final = 6
 """Jobs that are looked at one by one; of more, the first is, and those that are alike are shared out by number."""
 SHORTEST: Final = 1e-6
@@ -59,6 +63,8 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
     turn.hand_out(needs)
     if pool.known and tried:
         turn.one_by_one(tried, known=True)
+    if hedges and pool.known and not needs.waiting and len(needs) <= LAST:
+        turn.end_game(needs)
     turn.undo()
     return turn.grants
 
@@ -118,6 +124,22 @@ class _Turn:
             self._tried[job] = None
             return True
         return False
+
+    def end_game(self, needs: Needs) -> None:
+        """Double one of the last jobs at a peer that has nothing to do, if it will have it long before."""
+        given = {grant.job for grant in self.grants}
+        for job in needs:
+            if self._room < 1 or not (self._free or self._more()):
+                return
+            if job in given or len(job.asks) != 1 or job.car or job.covered:
+                continue
+            best = self._soonest(job, free=True)
+            if best is None or best.record.health is not Health.GOOD:
+                continue
+            left, expected = job.asks[0].to_come(self._now), best.outlook.expected(job.size)
+            if expected < left / 2 and left - expected > WORTH:
+                self._grant(job, best, hedge=True)
+                return
 
     def hand_out(self, needs: Needs) -> None:
         """Give out what waits, in order of need."""

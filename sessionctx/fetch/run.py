@@ -10,36 +10,31 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from statistics import median
-from typing import Final, Self, cast
+from typing import Final
 
 import attrs
 import trio
 
 from sessionctx.content import CID, RAW, Block, Verifier
 from sessionctx.errors import (
-    BadAnswer,
-    BlockTooLarge,
-    Denied,
-    HashMismatch,
     LimitReached,
-    NotHere,
-    PeerError,
-    PeerFailed,
 )
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Covers
 from sessionctx.fetch.ends import Ends
 from sessionctx.fetch.hedge import HedgeBudget, late_after
+from sessionctx.fetch.meeting import Acquaintances
 from sessionctx.fetch.needs import Needs
+from sessionctx.fetch.noting import Noting
 from sessionctx.fetch.plan import Grant, assign, look_again
 from sessionctx.fetch.pool import USUAL_SIZE, Pool
 from sessionctx.fetch.stripe import SMALL, small_block
 from sessionctx.fetch.verdict import verdict
 from sessionctx.fetch.waiting import Waiting
 from sessionctx.fetch.window import open_up
-from sessionctx.peers import LEDGER, Ask, Ledger, Peer, Record
-from sessionctx.session import HasUrl, Session, Slot, events
-from sessionctx.transports import Transport, open_transport
+from sessionctx.peers import LEDGER, Ask, Ledger, Record
+from sessionctx.session import Session, Slot, events
+from sessionctx.transports import Transport
 
 MOST_GIVERS: Final = 16_384
 """Blocks with links of which it is remembered who gave them."""
@@ -63,8 +58,7 @@ class Fetcher:
     covers: Covers = attrs.field(init=False)
     """What CARs on their way will bring of it."""
     ends: Ends = attrs.field(init=False)
-    _transports: dict[Record, Transport] = attrs.field(factory=dict[Record, Transport], init=False)
-    _known: set[str] = attrs.field(factory=set[str], init=False, repr=False)
+    met: Acquaintances = attrs.field(init=False)
     _givers: OrderedDict[bytes, Record] = attrs.field(factory=OrderedDict[bytes, Record], init=False)
     _jobs: dict[bytes, dict[Waiting, None]] = attrs.field(factory=dict[bytes, "dict[Waiting, None]"], init=False)
     """Those for one block, by its multihash."""
@@ -74,6 +68,7 @@ class Fetcher:
     """Whether any peer was found to lack something, so that it matters who has what."""
 
     def __attrs_post_init__(self) -> None:
+        self.met = Acquaintances(self.session, self._ledger, self.pool)
         self.covers = Covers(self.needs)
         self.ends = Ends(self.session, self.needs, self._poke_tree)
 
@@ -89,7 +84,7 @@ class Fetcher:
         self.covers.cover(job)
         block = await self.one(job)
         if block is None:
-            raise job.error or verdict(job, str(cid), self._transports, trio.current_time())
+            raise job.error or verdict(job, str(cid), self.met.records, trio.current_time())
         self._size += 0.1 * (len(block.data) - self._size)
         self.pool.size = self._size
         return block.data
@@ -138,30 +133,16 @@ class Fetcher:
             by_itself = patience.cancelled_caught
 
     def _meet_peers(self, job: Waiting) -> bool:
-        """Open a transport to each peer that the session has got since the last look; *job* fails if one is none."""
-        peers = self.session.peers
-        if len(peers) == len(self._known):
+        """Meet those that the session has got since the last look; *job* fails if one of them is no peer."""
+        try:
+            return self.met.meet()
+        except Exception as error:  # noqa: BLE001  # raised where the want is
+            self.fail(job, error)
             return False
-        for peer in peers:
-            key = peer if isinstance(peer, str) else peer.url
-            if key in self._known:
-                continue
-            try:
-                transport = open_transport(peer) if isinstance(peer, str) else _own_transport(peer)
-            except Exception as error:  # noqa: BLE001  # raised where the want is
-                self.fail(job, error)
-                return False
-            record = self._ledger.add(_peer_at(transport))
-            if not transport.can.car:
-                record.cars = False
-            self._transports.setdefault(record, transport)
-            self.pool.add(record)
-            self._known.add(key)
-        return True
 
     def may_carry(self) -> bool:
         """Whether any peer may send a CAR, as far as is known."""
-        return len(self._known) < len(self.session.peers) or any(record.cars is not False for record in self.pool)
+        return self.met.may_carry()
 
     def small_block(self) -> float:
         """Return how many bytes a block must have, for round trips not to be what takes the time."""
@@ -170,7 +151,7 @@ class Fetcher:
 
     def transport(self, record: Record) -> Transport:
         """Return how to ask the peer of *record*."""
-        return self._transports[record]
+        return self.met.records[record]
 
     def pump(self) -> bool:
         """Hand out work: let the plan decide, count it, and wake those who got something. Returns if any did."""
@@ -216,7 +197,7 @@ class Fetcher:
     async def _ask(self, job: Waiting, ask: Ask) -> None:
         """Ask one peer for one block, verify what it sends, and note how it went."""
         with self.noting(job, ask):
-            data = await self._transports[ask.record].block(job.cid, progress=partial(self.ends.arrived, ask))
+            data = await self.transport(ask.record).block(job.cid, progress=partial(self.ends.arrived, ask))
             await check(job.cid, data)
             self.ends.found(job, ask, len(data), wasted=0 if job.data is None else ask.received)
             open_up(ask.record, self.pool.size)
@@ -227,7 +208,7 @@ class Fetcher:
 
     def noting(self, job: Waiting, ask: Ask) -> Noting:
         """Return the scope of one request, which notes how it went if that was not well."""
-        return Noting(self, job, ask)
+        return Noting(self.ends, job, ask, lacked=self._lacked, fail=self.fail)
 
     def give(self, block: Block, giver: Record) -> bool:
         """Hand a verified block to whoever waits for it; returns if anybody did. CARs need not bring it any more."""
@@ -244,9 +225,12 @@ class Fetcher:
             job.poke()
         return bool(waiting)
 
-    def lacked(self) -> None:
-        """Note that a peer lacks something, so that from now on it matters who has what."""
+    def _lacked(self, cid: CID) -> None:
         self._partial = True
+        for job in self.needs:  # another one may be after the same, and count on this peer
+            if job.name == cid.multihash:
+                assert isinstance(job, Waiting)
+                job.poke()
 
     def _who_gave(self, near: CID | None) -> tuple[Record, ...]:
         if near is None or not self._partial:
@@ -266,58 +250,6 @@ class Fetcher:
         del _TREE.of(self.session.root)[self]
         self.pool.close()
         self._poke_tree()
-
-
-class Noting:
-    """Around one request: an error of the peer ends here, noted; any other passes, and the request was dropped."""
-
-    __slots__ = ("_ask", "_fetcher", "_job", "harmless", "kept")
-
-    def __init__(self, fetcher: Fetcher, job: Waiting, ask: Ask) -> None:
-        self._fetcher, self._job, self._ask = fetcher, job, ask
-        self.kept = 0
-        """Bytes that are of use even if it does not end well."""
-        self.harmless = False
-        """Whether its failure is no reason to leave the peer alone."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
-        if error is None:
-            return False
-        fetcher, job, ask = self._fetcher, self._job, self._ask
-        ends, public = fetcher.ends, ask.record.peer.public
-        match error:
-            case HashMismatch():
-                ends.lied(job, ask, error, kept=self.kept)
-            case NotHere() | Denied():
-                fetcher.lacked()
-                ends.refused(job, ask, error)
-            case BlockTooLarge():
-                ends.failed(job, ask, BadAnswer(str(error), peer=public), kept=self.kept)
-            case PeerError():
-                ends.failed(job, ask, error, kept=self.kept, rest=not (self.harmless or self.kept))
-            case OSError():  # a transport of somebody's own, which leaves it at that
-                ends.failed(job, ask, PeerFailed(str(error) or repr(error), peer=public), kept=self.kept)
-            case Exception():  # a fault in a transport: raised where the want is
-                ends.failed(job, ask, PeerFailed(f"its transport raised {error!r}", peer=public), kept=self.kept)
-                fetcher.fail(job, error)
-            case _:
-                ends.dropped(job, ask, kept=self.kept)
-                return False
-        return True
-
-
-def _peer_at(transport: Transport) -> Peer:
-    endpoint: str = getattr(transport, "endpoint", "")  # a transport of somebody's own need not say
-    return Peer(transport.url, transport.public, transport.can.best_in_flight, endpoint)
-
-
-def _own_transport(peer: HasUrl) -> Transport:
-    if callable(getattr(peer, "block", None)) and hasattr(peer, "can"):
-        return cast("Transport", peer)
-    raise TypeError(f"{peer!r} has a url but is no Transport; give its address as text instead")
 
 
 _TREE: Slot[dict[Fetcher, None]] = Slot("fetchers", make=lambda _: {})

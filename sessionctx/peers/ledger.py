@@ -187,6 +187,11 @@ class Ask:
             each.lied += 1
         self.record.ban(reason)
 
+    def to_come(self, now: float) -> float:
+        """Return for how many seconds it is expected to go on: as predicted, or at the pace that it has."""
+        left = self.began + self.predicted - now
+        return max(left, self.left(now)) if self.received else left
+
     def left(self, now: float) -> float:
         """Return for how many seconds it will go on at the pace it had; as long again, if nothing has come yet."""
         passed = now - self.began

@@ -136,12 +136,13 @@ class Session:
             raise SessionError(f"{self.name} has no nursery: begin it with 'async with session.begin() as s:'")
         return self.nursery
 
-    def want(self, name: Hashable) -> Want:
+    def want(self, name: Hashable, *, counted: bool = True) -> Want:
         """Return the scope of one want: entered around the work of getting *name*, it is counted and can be cancelled.
 
+        With *counted* false it is only cancelled with the session: for work on behalf of wants that are counted.
         Entering raises `SessionEnded`, or `SessionError` outside the session's trio run.
         """
-        return Want(self, name)
+        return Want(self, name, counted=counted)
 
     # --- its wants; called by Want
 
@@ -150,11 +151,14 @@ class Session:
         self.check_usable()
         self._join_run()
         self._wants[want] = None
-        self.account.want_begins()
+        if want.counted:
+            self.account.want_begins()
 
     def want_ends(self, want: Want, outcome: Outcome) -> None:
         """Count *want* as settled."""
         del self._wants[want]
+        if not want.counted:
+            return
         self.account.settle(outcome)
         s: Session | None = self
         while s is not None:

@@ -24,18 +24,19 @@ class Want:
     spent, `LimitReached`.
     """
 
-    __slots__ = ("_scope", "name", "session")
+    __slots__ = ("_scope", "counted", "name", "session")
 
-    def __init__(self, session: Session, name: Hashable) -> None:
+    def __init__(self, session: Session, name: Hashable, *, counted: bool = True) -> None:
         self.session = session
         self.name = name
+        self.counted = counted
         self._scope = trio.CancelScope()
 
     @trio.lowlevel.enable_ki_protection  # an interrupt in here would leave a want open for ever
     def __enter__(self) -> Self:
         self.session.want_begins(self)
         try:
-            if self.session.hooks:
+            if self.counted and self.session.hooks:
                 self.session.hooks.tell(events.Wanted(trio.current_time(), self.name))
             self._scope.deadline = self.session.deadline
             self._scope.__enter__()
@@ -60,7 +61,7 @@ class Want:
 
     def _settle(self, outcome: Outcome) -> None:
         self.session.want_ends(self, outcome)
-        if self.session.hooks:
+        if self.counted and self.session.hooks:
             self.session.hooks.tell(events.Settled(trio.current_time(), self.name, outcome))
 
     def cancel(self) -> None:

@@ -160,6 +160,25 @@ FOLDER = samples.folder(40, 3000, sharded=True)
 @settings(max_examples=40)
 @given(pool=st.lists(anybody, min_size=1, max_size=6), seed=st.integers(0, 99))
 @example(pool=[Sim(fault="is busy"), Sim(fault="comes")], seed=0)
+@example(
+    pool=[
+        Sim(0.05, 1.0, "is busy, and says until when", 0.3),
+        Sim(0.0, 16.0, "refuses"),
+        Sim(0.0, 16.0, "pauses", 0.0),
+    ],
+    seed=9,
+)
+@example(
+    pool=[
+        Sim(0.01, 4.0, "comes"),
+        Sim(0.01, 4.0, "is busy"),
+        Sim(0.01, 16.0, "is late", 0.0),
+        Sim(0.0, 16.0, "lies sometimes"),
+        Sim(0.01, 1.0, "fails sometimes", 0.7),
+        Sim(0.01, 1.0, "fails often", 0.3),
+    ],
+    seed=2,
+)
 def test_a_fetch_ends_with_the_right_bytes_or_with_a_true_error(pool, seed):
     """Whoever is asked: what comes is right. Who says that a block does not exist has asked all, and nobody has it; who
     says that it cannot be had names each peer; and neither happens if a sound peer has it."""

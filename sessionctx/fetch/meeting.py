@@ -1,0 +1,73 @@
+"""Meeting peers: a session's addresses become transports to ask, records to judge by, and places in the pool."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import attrs
+
+from sessionctx.fetch.pool import Pool
+from sessionctx.fetch.quarantine import in_quarantine
+from sessionctx.peers import Ledger, Peer, Record
+from sessionctx.session import HasUrl, Session
+from sessionctx.transports import Transport, open_transport
+
+
+@attrs.define(eq=False)
+class Acquaintances:
+    """The peers that one session has met, and how to ask each of them."""
+
+    _session: Session
+    _ledger: Ledger
+    _pool: Pool
+    _transports: dict[Record, Transport] = attrs.field(factory=dict[Record, Transport], init=False)
+    _known: set[str] = attrs.field(factory=set[str], init=False, repr=False)
+
+    @property
+    def records(self) -> dict[Record, Transport]:
+        """Their records, in the order in which they were met."""
+        return self._transports
+
+    @property
+    def complete(self) -> bool:
+        """Whether every peer of the session has been met."""
+        return len(self._known) >= len(self._session.peers)
+
+    def meet(self) -> bool:
+        """Meet the peers that the session has got since the last look; return whether there were any.
+
+        Raises:
+            InvalidPeer: an address is none.
+            TypeError: something is no peer.
+        """
+        if self.complete:
+            return False
+        for peer in self._session.peers:
+            key = peer if isinstance(peer, str) else peer.url
+            if key not in self._known:
+                self.welcome(open_transport(peer) if isinstance(peer, str) else _own_transport(peer))
+                self._known.add(key)
+        return True
+
+    def welcome(self, transport: Transport) -> Record:
+        """Take in a peer by the transport that asks it; one that lied before is known for that."""
+        endpoint: str = getattr(transport, "endpoint", "")  # a transport of somebody's own need not say
+        peer = Peer(transport.url, transport.public, transport.can.best_in_flight, endpoint)
+        record = self._ledger.add(peer)
+        if not transport.can.car:
+            record.cars = False
+        if (liar := in_quarantine(peer)) is not None:
+            record.ban(liar.reason)
+        self._transports.setdefault(record, transport)
+        self._pool.add(record)
+        return record
+
+    def may_carry(self) -> bool:
+        """Whether any peer may send a CAR, as far as is known."""
+        return not self.complete or any(record.cars is not False for record in self._transports)
+
+
+def _own_transport(peer: HasUrl) -> Transport:
+    if callable(getattr(peer, "block", None)) and hasattr(peer, "can"):
+        return cast("Transport", peer)
+    raise TypeError(f"{peer!r} has a url but is no Transport; give its address as text instead")
