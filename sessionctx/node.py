@@ -13,6 +13,7 @@ from sessionctx import session
 from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, NetworkBlocks
 from sessionctx.dag import Dag, Files
 from sessionctx.session import PeerLike
+from sessionctx.transports import Router, Routing
 
 STORE_NAME = "blocks.sqlite3"
 """What the store file in a node's folder is called."""
@@ -39,33 +40,45 @@ class Node:
     """Files and folders: add, export, open, cat, ls, stat."""
 
     @classmethod
-    def over(cls, store: Blockstore, *, peers: Iterable[PeerLike] = ()) -> Node:
+    def over(cls, store: Blockstore, *, peers: Iterable[PeerLike] = (), routers: Iterable[str | Routing] = ()) -> Node:
         """Wire a node over a *store* that is open already; closing it remains the caller's."""
-        blocks = NetworkBlocks(store, peers)
+        asked = [Router(router) if isinstance(router, str) else router for router in routers]
+        blocks = NetworkBlocks(store, peers, routers=asked)
         return cls(store, blocks, Dag(blocks), Files(blocks))
 
     @classmethod
     def open(
-        cls, path: str | PathLike[str] | None = None, *, peers: Iterable[PeerLike] = ()
+        cls,
+        path: str | PathLike[str] | None = None,
+        *,
+        peers: Iterable[PeerLike] = (),
+        routers: Iterable[str | Routing] = (),
     ) -> AbstractAsyncContextManager[Node]:
         """Open a node: ``async with Node.open("./data") as node:``.
 
         Args:
             path: the folder for its blocks, made if need be; None keeps them in memory.
             peers: who is asked by default, in every session in which the node is used.
+            routers: who is asked for more peers, when that is worth it: addresses of delegated routers (HTTP), or
+                `Router` objects.
+
+        Raises:
+            InvalidPeer: the address of a router is none.
 
         Raises (on entering):
             NotInTrio: outside a trio run.
             StoreError: the folder holds something else than a store, or cannot be written.
         """
-        return _open(path, tuple(peers))
+        return _open(path, tuple(peers), tuple(routers))
 
 
 @asynccontextmanager
-async def _open(path: str | PathLike[str] | None, peers: tuple[PeerLike, ...]) -> AsyncGenerator[Node, None]:
+async def _open(
+    path: str | PathLike[str] | None, peers: tuple[PeerLike, ...], routers: tuple[str | Routing, ...]
+) -> AsyncGenerator[Node, None]:
     session.require_trio("Node.open")
     if path is None:
-        yield Node.over(MemoryBlockstore(), peers=peers)
+        yield Node.over(MemoryBlockstore(), peers=peers, routers=routers)
         return
     async with DiskBlockstore.open(Path(path) / STORE_NAME) as store:
-        yield Node.over(store, peers=peers)
+        yield Node.over(store, peers=peers, routers=routers)

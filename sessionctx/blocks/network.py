@@ -12,20 +12,23 @@ from sessionctx import session
 from sessionctx.blocks.base import Blockstore
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, FetchFailed
-from sessionctx.fetch import Sweep, fetch, start_carry, usual_small_block
+from sessionctx.fetch import FETCHER, Sweep, fetch, start_carry, usual_small_block
 from sessionctx.session import PeerLike, Session
+from sessionctx.transports import Routing
 
 
 class NetworkBlocks:
     """A block store over a *local* one whose misses go to the peers of the session that is bound here.
 
     Without a session, each `get` has one for its own length. *peers* are asked by default: they are added to whatever
-    session is used. Everything but `get` concerns the local store alone.
+    session is used. *routers* are asked for more peers, when that is worth it. Everything but `get` concerns the local
+    store alone.
     """
 
-    def __init__(self, local: Blockstore, peers: Iterable[PeerLike] = ()) -> None:
+    def __init__(self, local: Blockstore, peers: Iterable[PeerLike] = (), *, routers: Iterable[Routing] = ()) -> None:
         self.local = local
         self.peers = tuple(peers)
+        self.routers = tuple(routers)
 
     async def get(self, cid: CID, *, near: CID | None = None) -> Block:
         """Return the block, from the local store or else from the best of the peers.
@@ -43,11 +46,17 @@ class NetworkBlocks:
             return await self.local.get(cid)
         loaded: list[Block] = []
         with session.begin(peers=self.peers) as s:
+            if self.routers:
+                FETCHER.of(s).searching.add(self.routers)
             data = await session.share(s, cid, partial(self._load, s, cid, near, loaded), key=cid.multihash)
         block = Block.vouched(cid, data)
         if not loaded and not await self.local.has(cid):
             await self.local.put(block)  # a caller of another store has fetched it, and kept it there
         return block
+
+    def asks(self, s: Session) -> bool:
+        """Whether anybody would be asked for what is not here, in session *s*."""
+        return bool(s.peers or self.peers or self.routers)
 
     async def lacks(self, cid: CID) -> bool:
         """Whether the block would have to be fetched."""
@@ -63,6 +72,14 @@ class NetworkBlocks:
             carry = start_carry(s, sweep, self.local.put_many)
             if carry is not None:
                 nursery.start_soon(carry.run)
+
+    async def search_beside(self, root: CID) -> None:
+        """Look for more peers while *root* is being walked, until cancelled; returns at once without routers."""
+        if self.routers:
+            with session.begin(peers=self.peers) as s:
+                searching = FETCHER.of(s).searching
+                searching.add(self.routers)
+                await searching.watch(root)
 
     def small(self) -> float:
         """Return how many bytes a block must have, for round trips not to be what takes the time with the peers."""

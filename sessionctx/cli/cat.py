@@ -6,7 +6,7 @@ import base64
 
 import click
 
-from sessionctx import Node, session
+from sessionctx import session
 from sessionctx.cli.options import Settings, common, peers, settings
 from sessionctx.cli.output import Output
 from sessionctx.cli.reference import Reference, reference
@@ -32,7 +32,7 @@ async def _cat(chosen: Settings, wanted: Reference, asked: session.begin, offset
     total = 0
     with asked:
         async with (
-            Node.open(chosen.store_path()) as node,
+            chosen.open_node() as node,
             node.files.cat(wanted.cid, path=wanted.path, offset=offset, length=length) as chunks,
         ):
             async for chunk in chunks:

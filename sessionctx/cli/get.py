@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sessionctx import Node, session
+from sessionctx import session
 from sessionctx.cli.options import Settings, common, peers, settings
 from sessionctx.cli.output import printable
 from sessionctx.cli.progress import Bar
@@ -31,7 +31,7 @@ def command(wanted: Reference, target: Path | None, asked: session.begin) -> int
 
 async def _get(chosen: Settings, wanted: Reference, target: Path, asked: session.begin) -> Result:
     with asked as here:
-        async with Node.open(chosen.store_path()) as node:
+        async with chosen.open_node() as node:
             with Bar(chosen.output, f"getting {wanted.name}") as bar:
                 exported = await node.files.export(wanted.cid, target, path=wanted.path, progress=bar.show)
         statistics = here.statistics()

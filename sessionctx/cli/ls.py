@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sessionctx import Node, session
+from sessionctx import session
 from sessionctx.cli.options import Settings, common, peers, settings
 from sessionctx.cli.output import Output, printable
 from sessionctx.cli.reference import Reference, reference
@@ -30,7 +30,7 @@ async def _ls(chosen: Settings, wanted: Reference, asked: session.begin, *, reso
     count = 0
     with asked:
         async with (
-            Node.open(chosen.store_path()) as node,
+            chosen.open_node() as node,
             node.files.ls(wanted.cid, path=wanted.path, resolve=resolve) as entries,
         ):
             async for entry in entries:

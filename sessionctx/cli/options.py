@@ -6,13 +6,14 @@ import functools
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 import click
 
-from sessionctx import session
+from sessionctx import Node, session
 from sessionctx.cli.output import Output
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +25,11 @@ class Settings:
 
     output: Output = attrs.field(factory=Output)
     store: Path | None = None
+    routers: tuple[str, ...] = ()
+
+    def open_node(self) -> AbstractAsyncContextManager[Node]:
+        """The node over the store, with the routers that were given."""
+        return Node.open(self.store_path(), routers=self.routers)
 
     def store_path(self) -> Path:
         """The folder of the node's store: ``--store``, ``SESSIONCTX_STORE``, or the user's own."""
@@ -104,7 +110,7 @@ def address(text: str) -> tuple[str, int]:
 
 
 def limit(text: str) -> tuple[str, float]:
-    """``seconds=30``, ``bytes=10MiB``, ``requests=100`` or ``in_flight=8``."""
+    """``seconds=30``, ``bytes=10MiB``, ``requests=100``, ``in_flight=8``, and others that `Limits` has."""
     key, _, value = text.partition("=")
     known = [field.name for field in attrs.fields(session.Limits)]
     if key not in known:
@@ -118,7 +124,7 @@ def limit(text: str) -> tuple[str, float]:
 
 
 def peers(command: Callable[..., int]) -> Callable[..., int]:
-    """Give *command* ``--peer`` and ``--limit``, and with them the argument *asked*: the session to enter."""
+    """Give *command* ``--peer``, ``--router`` and ``--limit``, and the argument *asked*: the session to enter."""
 
     @functools.wraps(command)
     def run(*args: Any, peer: tuple[str, ...], limit: tuple[tuple[str, float], ...], **kwargs: Any) -> int:
@@ -130,9 +136,23 @@ def peers(command: Callable[..., int]) -> Callable[..., int]:
         type=limit,
         multiple=True,
         metavar="K=V",
-        help="A budget: seconds=30, bytes=10MiB, requests=100, in_flight=8. Repeatable.",
+        help="seconds=30, bytes=10MiB, requests=100, in_flight=8, in_flight_per_peer=4, memory=64MiB. Repeatable.",
     )
-    return click.option("--peer", multiple=True, metavar="URL", help="A gateway to ask. Repeatable.")(option(run))
+    routed = click.option(
+        "--router",
+        multiple=True,
+        expose_value=False,
+        callback=_routers,
+        metavar="URL",
+        help="A router to ask for more gateways. Repeatable.",
+    )
+    return click.option("--peer", multiple=True, metavar="URL", help="A gateway to ask. Repeatable.")(
+        routed(option(run))
+    )
+
+
+def _routers(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:
+    context.find_root().ensure_object(Settings).routers = value
 
 
 def _limits(given: Mapping[str, float]) -> session.Limits | None:

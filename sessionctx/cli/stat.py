@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import click
 
-from sessionctx import Node, session
+from sessionctx import session
 from sessionctx.cli.options import Settings, common, peers, settings
 from sessionctx.cli.output import printable
 from sessionctx.cli.reference import Reference, reference
@@ -24,7 +24,7 @@ def command(wanted: Reference, asked: session.begin) -> int:
 
 async def _stat(chosen: Settings, wanted: Reference, asked: session.begin) -> None:
     with asked:
-        async with Node.open(chosen.store_path()) as node:
+        async with chosen.open_node() as node:
             found = await node.files.stat(wanted.cid, path=wanted.path)
     facts = {name: value for name, value in attrs.asdict(found, recurse=False).items() if value is not None}
     facts["cid"] = str(found.cid)

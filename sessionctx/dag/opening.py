@@ -64,7 +64,11 @@ class Opening:
         self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
         try:
-            if self._blocks is not None and session.current().peers and await self._blocks.lacks(self._sweep.root):
+            if (
+                self._blocks is not None
+                and self._blocks.asks(session.current())
+                and await self._blocks.lacks(self._sweep.root)
+            ):
                 self._blocks.carry_soon(self._nursery, self._sweep)
         except BaseException as error:
             await self.__aexit__(type(error), error, None)

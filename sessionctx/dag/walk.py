@@ -52,6 +52,7 @@ class Walk(Generic[T, V]):
     ) -> None:
         check_ahead(ahead)
         self._blocks = blocks
+        self._root = root
         self._whole = whole
         self._loads: Loads | None = None
         self._frontier: Frontier[T, V] = Frontier(
@@ -68,11 +69,17 @@ class Walk(Generic[T, V]):
     async def __aenter__(self) -> Self:
         session.require_trio("walking a DAG")
         here = self._scope.__enter__()
-        if self._whole and isinstance(self._blocks, NetworkBlocks) and (here.peers or self._blocks.peers):
+        if (
+            self._whole
+            and isinstance(self._blocks, NetworkBlocks)
+            and (here.peers or self._blocks.peers or self._blocks.routers)
+        ):
             self._loads = Loads(self._blocks)
         self._context = copy_context()  # what is fetched ahead belongs to this session, wherever the iterator is used
         self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
+        if isinstance(self._blocks, NetworkBlocks) and self._blocks.routers:
+            self._context.run(self._nursery.start_soon, self._blocks.search_beside, self._root)
         return self
 
     async def __aexit__(

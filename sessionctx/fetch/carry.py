@@ -17,6 +17,7 @@ from sessionctx.content import Block
 from sessionctx.errors import BadAnswer, CarError, CarTruncated, LimitReached, SessionEnded
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Cover
+from sessionctx.fetch.job import CAR_HOLDS
 from sessionctx.fetch.noting import Noting
 from sessionctx.fetch.run import FETCHER, Fetcher, pump_tree
 from sessionctx.fetch.stripe import MANY, SMALL, STRIPE, Sweep
@@ -25,7 +26,7 @@ from sessionctx.peers import Ask
 from sessionctx.session import Session
 from sessionctx.transports import CarAnswer
 
-BATCH: Final = 512 * 1024
+BATCH: Final = CAR_HOLDS
 """Bytes of blocks that go to the store together."""
 BATCH_BLOCKS: Final = 128
 FLUSH: Final = 1.0
@@ -54,6 +55,8 @@ class Carry:
     _job: Waiting = attrs.field(init=False)
     _batch: list[Block] = attrs.field(factory=list[Block], init=False)
     _batch_bytes: int = attrs.field(default=0, init=False)
+    _unused: int = attrs.field(default=0, init=False)
+    """Bytes of blocks that were of no use."""
     _left_early: bool = attrs.field(default=False, init=False)
     _helping: set[bytes] = attrs.field(factory=set[bytes], init=False)
 
@@ -83,7 +86,7 @@ class Carry:
         fetcher.covers.asked(self._cover)
         with fetcher.noting(job, ask) as noting:
             await self._beside(partial(self._watch, helpers, ask), partial(self._receive, ask, noting))
-            fetcher.ends.found(job, ask, noting.kept, wasted=ask.received - noting.kept, timed=False)
+            fetcher.ends.found(job, ask, noting.kept, wasted=self._unused, timed=False)
             fetcher.needs.drop(job)
         fetcher.covers.asked(self._cover)
         if noting.kept:
@@ -133,6 +136,7 @@ class Carry:
         async for cid, data in answer:
             if not sweep.expects(cid.multihash):
                 unexpected += len(data)
+                self._unused = unexpected
                 if noting.kept and unexpected - useful > OVERTAKEN:
                     self._left_early = True  # others have brought what it brings now
                     return
@@ -146,6 +150,9 @@ class Carry:
             noting.kept, useful = noting.kept + len(data), unexpected
             await self._take(Block.vouched(cid, data), ask)
             if sweep.done or self._too_long():
+                return
+            if self.fetcher.session.account.bytes_spent():
+                self._left_early = True
                 return
 
     async def _take(self, block: Block, ask: Ask) -> None:

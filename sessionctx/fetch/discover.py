@@ -175,6 +175,10 @@ class Discovery:
             self._hopes.remove(peer)
             self._fruitless = 0
 
+    def broken_off(self) -> None:
+        """Note that whoever wanted something does not any more, and the search was left: that says nothing of it."""
+        self._search = None
+
     def ended(self, now: float, *, rest: float = 0.0) -> None:
         """Note that the search is over, however it went; the routers ask to be left alone for *rest* seconds."""
         if self._search is None:

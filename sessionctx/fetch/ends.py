@@ -86,7 +86,7 @@ class Ends:
         job.asks.remove(ask)
         self.needs.changed(job)
         self.freed = True
-        self.session.account.request_ends(max(wasted, 0))
+        self.session.account.request_ends(max(wasted, 0), job.held)
 
     def _unserved(self, job: Waiting, ask: Ask, error: PeerError, wasted: int) -> None:
         self.over(job, ask, wasted)

@@ -10,6 +10,8 @@ import attrs
 from sessionctx.errors import BadAnswer, PeerError, Stalled, Unreachable
 from sessionctx.peers import Ask, Health, Record
 
+CAR_HOLDS: Final = 512 * 1024
+"""Bytes of a CAR that are held at a time, until they are stored."""
 PATIENCE: Final = 60.0
 """Seconds; a peer that rests for longer is not waited for."""
 MOST_TRIES: Final = 5
@@ -47,6 +49,11 @@ class Job:
     errors: dict[Record, PeerError] = attrs.field(factory=dict[Record, PeerError])
     """What each peer's last try came to."""
     tries: dict[Record, int] = attrs.field(factory=dict[Record, int])
+
+    @property
+    def held(self) -> int:
+        """Bytes that a request for it holds at a time: a CAR is kept block by block."""
+        return min(self.size, CAR_HOLDS) if self.car else self.size
 
     def note(self, record: Record, error: PeerError) -> None:
         """Remember that a try with this peer came to *error*."""

@@ -56,6 +56,8 @@ class Pool:
     def __init__(self, records: Iterable[Record] = (), *, size: float = USUAL_SIZE) -> None:
         self.size = size
         """Bytes by which they are ordered."""
+        self.most: int | None = None
+        """Requests that any one endpoint may have at a time, if there is a bound."""
         self.ready: Row = []
         """Those that may be asked now."""
         self.unknown: Row = []
@@ -164,8 +166,8 @@ class Pool:
             self._awake[standing] = None
             self._good[standing] = None
             self._changes += 1
-            bound = min(window(record, self.size), record.peer.most) - record.line.in_flight
-            self._enter(standing, max(min(record.room(now), bound), 0), now)
+            room = min(record.room(now), max(window(record, self.size) - record.line.in_flight, 0))
+            self._enter(standing, self._bounded(record, room), now)
         elif health is Health.FRESH:
             self._awake[standing] = None
             self._place_unknown(standing, now)
@@ -180,8 +182,12 @@ class Pool:
             insort(self._untried, standing.untried)
         else:
             heapq.heappush(self._moments, (record.try_at, standing.serial, standing))
-        if room := record.room(now):
+        if room := self._bounded(record, record.room(now)):
             self._enter(standing, room, now)
+
+    def _bounded(self, record: Record, room: int) -> int:
+        """Return how much of the *room* at a peer the session's own bound leaves."""
+        return room if self.most is None else max(min(room, self.most - record.line.in_flight), 0)
 
     def _enter(self, standing: Standing, room: int, now: float) -> None:
         record = standing.record

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
+from math import inf
 from statistics import median
 from typing import Final
 
@@ -28,6 +29,7 @@ from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.noting import Noting
 from sessionctx.fetch.plan import Grant, assign, look_again
 from sessionctx.fetch.pool import USUAL_SIZE, Pool
+from sessionctx.fetch.searching import Searching
 from sessionctx.fetch.stripe import SMALL, small_block
 from sessionctx.fetch.verdict import verdict
 from sessionctx.fetch.waiting import Waiting
@@ -58,6 +60,8 @@ class Fetcher:
     covers: Covers = attrs.field(init=False)
     """What CARs on their way will bring of it."""
     ends: Ends = attrs.field(init=False)
+    searching: Searching = attrs.field(init=False)
+    """Who may know more peers."""
     met: Acquaintances = attrs.field(init=False)
     _givers: OrderedDict[bytes, Record] = attrs.field(factory=OrderedDict[bytes, Record], init=False)
     _jobs: dict[bytes, dict[Waiting, None]] = attrs.field(factory=dict[bytes, "dict[Waiting, None]"], init=False)
@@ -68,9 +72,11 @@ class Fetcher:
     """Whether any peer was found to lack something, so that it matters who has what."""
 
     def __attrs_post_init__(self) -> None:
+        self.pool.most = self.session.limits.in_flight_per_peer
         self.met = Acquaintances(self.session, self._ledger, self.pool)
         self.covers = Covers(self.needs)
         self.ends = Ends(self.session, self.needs, self._poke_tree)
+        self.searching = Searching(self.session, self.met, self.needs, self.pool, self._turned_up)
 
     async def get(self, cid: CID, near: CID | None = None) -> bytes:
         """Return the verified bytes of *cid*; *near* names a block that links to it."""
@@ -106,6 +112,8 @@ class Fetcher:
         self.needs.add(job)
         try:
             async with trio.open_nursery() as nursery:
+                if self.searching.routers and not job.car:
+                    nursery.start_soon(self.searching.watch)
                 await self._drive(job, ask, nursery)
                 nursery.cancel_scope.cancel()
         finally:
@@ -126,6 +134,8 @@ class Fetcher:
             while job.granted:
                 nursery.start_soon(ask, job, job.granted.pop())
             again = look_again(job, self.pool, trio.current_time())
+            if again is None and self.searching.may_help(job, trio.current_time()):
+                again = inf
             if again is None or job not in self.needs:
                 return
             with trio.move_on_at(again) as patience:
@@ -159,13 +169,14 @@ class Fetcher:
         if not self.needs or self.session.ended is not None:
             return False
         now = trio.current_time()
-        room = self.session.account.room()
+        largest = max(job.held for job in self.needs) if self.session.limits.memory is not None else 0
+        room = self.session.account.room(largest)
         grants = assign(self.needs, self.pool, room=room, now=now, hedges=self._hedges.allows())
         for grant in grants:
             job = grant.job
             assert isinstance(job, Waiting)
             try:
-                self.session.account.request_begins()
+                self.session.account.request_begins(job.held)
             except LimitReached as spent:
                 if not job.asks:  # what is under way may still bring it
                     self.ends.tell(events.Spent(now, spent.limit))
@@ -201,6 +212,7 @@ class Fetcher:
             await check(job.cid, data)
             self.ends.found(job, ask, len(data), wasted=0 if job.data is None else ask.received)
             open_up(ask.record, self.pool.size)
+            self.searching.served(ask.record)
             if ask.hedge and job.data is None:
                 self._hedges.won()
             self.give(Block.vouched(job.cid, data), ask.record)
@@ -244,6 +256,13 @@ class Fetcher:
             for job in fetcher.needs:
                 assert isinstance(job, Waiting)
                 job.poke()
+
+    def _turned_up(self) -> None:
+        """Peers have turned up, or will not: whoever waits for them looks again."""
+        for job in self.needs:
+            assert isinstance(job, Waiting)
+            job.poke()
+        pump_tree(self.session)
 
     def end(self) -> None:
         """The session ends: what its peers lack and who lied is known above from now on."""

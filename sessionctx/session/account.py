@@ -51,6 +51,8 @@ class Account:
     joins: int = attrs.field(default=0, init=False)
     requests: int = attrs.field(default=0, init=False)
     in_flight: int = attrs.field(default=0, init=False)
+    held: int = attrs.field(default=0, init=False)
+    """Bytes that the requests in flight hold, as far as is expected."""
     bytes: int = attrs.field(default=0, init=False)
     duplicate_bytes: int = attrs.field(default=0, init=False)
     _lineage: tuple[Account, ...] = attrs.field(init=False)
@@ -84,8 +86,8 @@ class Account:
 
     # --- requests to peers
 
-    def request_begins(self) -> None:
-        """Count one request to a peer.
+    def request_begins(self, size: int = 0) -> None:
+        """Count one request to a peer, which will hold *size* bytes in memory.
 
         Raises:
             LimitReached: a budget of requests or bytes is spent, here or in a parent. Nothing is counted then.
@@ -97,11 +99,13 @@ class Account:
         for account in self._lineage:
             account.requests += 1
             account.in_flight += 1
+            account.held += size
 
-    def request_ends(self, wasted: int = 0) -> None:
-        """Count one request as ended, *wasted* bytes of which were of no use."""
+    def request_ends(self, wasted: int = 0, size: int = 0) -> None:
+        """Count one request as ended, *wasted* bytes of which were of no use; it held *size* bytes."""
         for account in self._lineage:
             account.in_flight -= 1
+            account.held -= size
             account.duplicate_bytes += wasted
 
     def received(self, count: int) -> None:
@@ -109,13 +113,21 @@ class Account:
         for account in self._lineage:
             account.bytes += count
 
-    def room(self) -> float:
-        """How many more requests may be in flight now; infinite without a limit."""
+    def room(self, size: float = 0.0) -> float:
+        """How many more requests, for *size* bytes each, may be in flight now; infinite without a limit."""
         free = float("inf")
         for account in self._lineage:
-            if account.limits.in_flight is not None:
-                free = min(free, account.limits.in_flight - account.in_flight)
+            limits = account.limits
+            if limits.in_flight is not None:
+                free = min(free, limits.in_flight - account.in_flight)
+            if limits.memory is not None:
+                fit = int((limits.memory - account.held) // max(size, 1.0))
+                free = min(free, max(fit, 0 if account.in_flight else 1))
         return free
+
+    def bytes_spent(self) -> bool:
+        """Whether a budget of bytes is spent, here or in a parent."""
+        return any(each.limits.bytes is not None and each.bytes >= each.limits.bytes for each in self._lineage)
 
     # --- reading
 
@@ -136,6 +148,8 @@ class Account:
             bytes=None if limits.bytes is None else max(limits.bytes - self.bytes, 0),
             requests=None if limits.requests is None else max(limits.requests - self.requests, 0),
             in_flight=limits.in_flight,
+            in_flight_per_peer=limits.in_flight_per_peer,
+            memory=limits.memory,
         )
 
     @property

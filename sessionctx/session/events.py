@@ -119,6 +119,16 @@ class Rested(Event):
 
 
 @attrs.frozen
+class Searched(Event):
+    """*router* was asked who has *name*, and brought so many new *peers*; *error* says what went wrong, if anything."""
+
+    router: str
+    name: Hashable
+    peers: int
+    error: str
+
+
+@attrs.frozen
 class Spent(Event):
     """The budget called *limit* is used up."""
 

@@ -1,0 +1,101 @@
+"""Bounds of a session that make requests wait: at each peer, and in memory; and a budget of bytes in the middle of CARs."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sessionctx import Node, session
+from sessionctx.blocks import MemoryBlockstore
+from sessionctx.errors import LimitReached
+from sessionctx.fetch import fetch
+from sessionctx.session import Limits
+from sessionctx.testing import samples
+from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.network import Network, simulate
+
+KiB, MiB = 1024, 1024 * 1024
+BLOCKS = samples.blocks(40, 64 * KiB)
+FOLDER = samples.folder(400, 4000, sharded=True)
+
+
+def crowd(count, **options):
+    return [FakePeer.holding(f"fake://{n}", BLOCKS, latency=0.05, rate=MiB, **options) for n in range(count)]
+
+
+async def all_at_once(s):
+    async with trio.open_nursery() as nursery:
+        for block in BLOCKS:
+            get = partial(session.share, s, block.cid, partial(fetch, s, block.cid))
+            nursery.start_soon(get)
+
+
+@settings(max_examples=20)
+@given(count=st.integers(1, 3), most=st.integers(1, 5), forked=st.booleans())
+def test_no_peer_ever_has_more_than_its_share(count, most, forked):
+    """However many want however much, in a session or its fork, no peer has more requests than the bound at a time."""
+    peers = crowd(count)
+
+    async def main():
+        with session.begin(peers=peers, limits=Limits(in_flight_per_peer=most)) as s:
+            if not forked:
+                await all_at_once(s)
+                return
+            with session.fork(limits=Limits(in_flight_per_peer=most + 3)) as fork:
+                await all_at_once(fork)
+
+    simulate(main)
+    assert max(peer.worst for peer in peers) <= most
+    assert sum(len(peer.asked) for peer in peers) >= len(BLOCKS)
+
+
+@settings(max_examples=20)
+@given(count=st.integers(1, 3), memory=st.integers(0, 20 * 64 * KiB))
+def test_no_more_is_on_its_way_than_memory_allows(count, memory):
+    """What is held, by the sizes that are expected, stays within the bound; one request is always allowed."""
+    peers, worst = crowd(count), []
+
+    async def main():
+        with session.begin(peers=peers, limits=Limits(memory=memory)) as s:
+            s.subscribe(lambda _: worst.append((s.account.held, s.account.in_flight)))
+            await all_at_once(s)
+            assert s.account.held == 0
+
+    simulate(main)
+    assert all(held <= memory or in_flight <= 1 for held, in_flight in worst)
+
+
+def test_a_budget_of_bytes_ends_a_car_in_the_middle_and_what_came_is_kept():
+    """400 files of 4,000 bytes come in few CARs; after 200 kB the budget is spent, and a second session has the rest."""
+    network = Network(FOLDER.blocks, seed=1)
+    network.peer("0", latency=0.02, rate=MiB)
+    store = MemoryBlockstore()
+
+    async def main():
+        node = Node.over(store)
+        with session.begin(peers=network.peers, limits=Limits(bytes=200_000)) as s:
+            with pytest.raises(LimitReached):
+                async with node.dag.walk(FOLDER.root) as found:
+                    async for _ in found:
+                        pass
+            assert 200_000 <= s.statistics().bytes < 600_000
+            assert s.statistics().in_flight == 0
+        before = network.traffic.bytes
+        with session.begin(peers=network.peers):
+            async with node.dag.walk(FOLDER.root) as found:
+                assert {block.cid async for block in found} == {block.cid for block in FOLDER.blocks}
+        return before
+
+    before = simulate(main)
+    assert network.traffic.bytes < before + sum(len(block.data) + 100 for block in FOLDER.blocks) - 100_000
+
+
+def test_a_bound_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="in_flight_per_peer"):
+        Limits(in_flight_per_peer=0)
+    with pytest.raises(ValueError, match="memory"):
+        Limits(memory=-1)
