@@ -12,11 +12,14 @@ import attrs
 from sessionctx import session
 from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, NetworkBlocks
 from sessionctx.dag import Dag, Files
+from sessionctx.fetch import Memory
 from sessionctx.session import PeerLike
 from sessionctx.transports import Router, Routing
 
 STORE_NAME = "blocks.sqlite3"
 """What the store file in a node's folder is called."""
+MEMORY_NAME = "peers.json"
+"""What the file there is called that keeps what was learnt of peers, by their addresses without credentials."""
 
 
 @attrs.frozen(eq=False)
@@ -40,10 +43,17 @@ class Node:
     """Files and folders: add, export, open, cat, ls, stat."""
 
     @classmethod
-    def over(cls, store: Blockstore, *, peers: Iterable[PeerLike] = (), routers: Iterable[str | Routing] = ()) -> Node:
-        """Wire a node over a *store* that is open already; closing it remains the caller's."""
+    def over(
+        cls,
+        store: Blockstore,
+        *,
+        peers: Iterable[PeerLike] = (),
+        routers: Iterable[str | Routing] = (),
+        memory: Memory | None = None,
+    ) -> Node:
+        """Wire a node over a *store* that is open already; closing it remains the caller's, and saving its *memory*."""
         asked = [Router(router) if isinstance(router, str) else router for router in routers]
-        blocks = NetworkBlocks(store, peers, routers=asked)
+        blocks = NetworkBlocks(store, peers, routers=asked, memory=memory)
         return cls(store, blocks, Dag(blocks), Files(blocks))
 
     @classmethod
@@ -81,4 +91,9 @@ async def _open(
         yield Node.over(MemoryBlockstore(), peers=peers, routers=routers)
         return
     async with DiskBlockstore.open(Path(path) / STORE_NAME) as store:
-        yield Node.over(store, peers=peers, routers=routers)
+        memory = Memory(Path(path) / MEMORY_NAME)
+        await memory.load()
+        try:
+            yield Node.over(store, peers=peers, routers=routers, memory=memory)
+        finally:
+            await memory.save()

@@ -12,7 +12,7 @@ from sessionctx import session
 from sessionctx.blocks.base import Blockstore
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, FetchFailed
-from sessionctx.fetch import FETCHER, Sweep, fetch, start_carry, usual_small_block
+from sessionctx.fetch import FETCHER, Memory, Sweep, fetch, start_carry, usual_small_block
 from sessionctx.session import PeerLike, Session
 from sessionctx.transports import Routing
 
@@ -21,14 +21,22 @@ class NetworkBlocks:
     """A block store over a *local* one whose misses go to the peers of the session that is bound here.
 
     Without a session, each `get` has one for its own length. *peers* are asked by default: they are added to whatever
-    session is used. *routers* are asked for more peers, when that is worth it. Everything but `get` concerns the local
-    store alone.
+    session is used. *routers* are asked for more peers, when that is worth it. *memory* is what is
+    known of peers from before. Everything but `get` concerns the local store alone.
     """
 
-    def __init__(self, local: Blockstore, peers: Iterable[PeerLike] = (), *, routers: Iterable[Routing] = ()) -> None:
+    def __init__(
+        self,
+        local: Blockstore,
+        peers: Iterable[PeerLike] = (),
+        *,
+        routers: Iterable[Routing] = (),
+        memory: Memory | None = None,
+    ) -> None:
         self.local = local
         self.peers = tuple(peers)
         self.routers = tuple(routers)
+        self._memory = memory
 
     async def get(self, cid: CID, *, near: CID | None = None) -> Block:
         """Return the block, from the local store or else from the best of the peers.
@@ -46,8 +54,7 @@ class NetworkBlocks:
             return await self.local.get(cid)
         loaded: list[Block] = []
         with session.begin(peers=self.peers) as s:
-            if self.routers:
-                FETCHER.of(s).searching.add(self.routers)
+            self._prepare(s)
             data = await session.share(s, cid, partial(self._load, s, cid, near, loaded), key=cid.multihash)
         block = Block.vouched(cid, data)
         if not loaded and not await self.local.has(cid):
@@ -69,6 +76,7 @@ class NetworkBlocks:
         what it does not bring is fetched block by block. Nothing is started for what is on its way already.
         """
         with session.begin(peers=self.peers) as s:
+            self._prepare(s)
             carry = start_carry(s, sweep, self.local.put_many)
             if carry is not None:
                 nursery.start_soon(carry.run)
@@ -77,9 +85,16 @@ class NetworkBlocks:
         """Look for more peers while *root* is being walked, until cancelled; returns at once without routers."""
         if self.routers:
             with session.begin(peers=self.peers) as s:
-                searching = FETCHER.of(s).searching
-                searching.add(self.routers)
-                await searching.watch(root)
+                self._prepare(s)
+                await FETCHER.of(s).searching.watch(root)
+
+    def _prepare(self, s: Session) -> None:
+        """Let the session know whom to ask for peers, and what is known of them."""
+        if self.routers or self._memory is not None:
+            fetcher = FETCHER.of(s)
+            fetcher.searching.add(self.routers)
+            if self._memory is not None and fetcher.met.memory is None:
+                fetcher.met.remember(self._memory)
 
     def small(self) -> float:
         """Return how many bytes a block must have, for round trips not to be what takes the time with the peers."""

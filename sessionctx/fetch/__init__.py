@@ -5,6 +5,7 @@ from __future__ import annotations
 from sessionctx.fetch.carry import Carry, start_carry, usual_small_block
 from sessionctx.fetch.hedge import HedgeBudget, late_after
 from sessionctx.fetch.job import Job
+from sessionctx.fetch.memory import Memory
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import Grant, assign, look_again
 from sessionctx.fetch.pool import Pool
@@ -20,6 +21,7 @@ __all__ = [
     "Grant",
     "HedgeBudget",
     "Job",
+    "Memory",
     "Needs",
     "Pool",
     "Quarantined",

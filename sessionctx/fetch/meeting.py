@@ -6,6 +6,7 @@ from typing import cast
 
 import attrs
 
+from sessionctx.fetch.memory import Memory
 from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.quarantine import in_quarantine
 from sessionctx.peers import Ledger, Peer, Record
@@ -21,6 +22,8 @@ class Acquaintances:
     _ledger: Ledger
     _pool: Pool
     _transports: dict[Record, Transport] = attrs.field(factory=dict[Record, Transport], init=False)
+    memory: Memory | None = attrs.field(default=None, init=False)
+    """What is known of peers from before."""
     _known: set[str] = attrs.field(factory=set[str], init=False, repr=False)
 
     @property
@@ -58,9 +61,16 @@ class Acquaintances:
             record.cars = False
         if (liar := in_quarantine(peer)) is not None:
             record.ban(liar.reason)
+        if self.memory is not None:
+            self.memory.recall(record)
         self._transports.setdefault(record, transport)
         self._pool.add(record)
         return record
+
+    def remember(self, memory: Memory) -> None:
+        """Begin from what *memory* knows of peers that are met from now on, and tell it what was learnt in the end."""
+        self.memory = memory
+        memory.attach(self)
 
     def may_carry(self) -> bool:
         """Whether any peer may send a CAR, as far as is known."""

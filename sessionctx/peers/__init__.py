@@ -6,6 +6,7 @@ from sessionctx.peers.health import AFTER, Health
 from sessionctx.peers.ledger import LEDGER, Ask, Ledger, statistics
 from sessionctx.peers.line import Line
 from sessionctx.peers.peer import Peer
+from sessionctx.peers.priors import Prior, from_json, learnt, merged, recall, to_json
 from sessionctx.peers.record import PeerStatistics, Record
 from sessionctx.peers.score import Outlook, Typical, outlook, typical
 
@@ -19,9 +20,15 @@ __all__ = [
     "Outlook",
     "Peer",
     "PeerStatistics",
+    "Prior",
     "Record",
     "Typical",
+    "from_json",
+    "learnt",
+    "merged",
     "outlook",
+    "recall",
     "statistics",
+    "to_json",
     "typical",
 ]

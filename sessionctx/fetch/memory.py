@@ -1,0 +1,97 @@
+"""Memory: what sessions learn of peers, kept for the next run in a small file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+from weakref import WeakSet
+
+import attrs
+import trio
+
+from sessionctx.peers import Prior, Record, from_json, learnt, merged, recall, to_json
+
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of a file that are read; a larger one is none of ours."""
+SAVING: Final = 2.0
+"""Seconds that saving may take."""
+
+log = logging.getLogger("sessionctx.fetch")
+
+
+class HasRecords(Protocol):
+    """Somebody who deals with peers."""
+
+    @property
+    def records(self) -> Iterable[Record]:
+        """What is known of them."""
+        ...
+
+
+@attrs.define(eq=False)
+class Memory:
+    """What is known of peers from earlier sessions, of this run and others. A hint, not a verdict."""
+
+    path: Path
+    _priors: dict[str, Prior] = attrs.field(factory=dict[str, Prior], init=False)
+    _new: dict[str, Prior] = attrs.field(factory=dict[str, Prior], init=False)
+    _sources: WeakSet[HasRecords] = attrs.field(factory=WeakSet["HasRecords"], init=False)
+    """Sessions that are not over yet."""
+
+    def attach(self, source: HasRecords) -> None:
+        """Learn from *source*, too, before saving."""
+        self._sources.add(source)
+
+    def recall(self, record: Record) -> None:
+        """Let the record of a peer that nothing is known of begin from what is remembered."""
+        prior = self._new.get(record.peer.public) or self._priors.get(record.peer.public)
+        if prior is not None and record.latency is None:
+            recall(record, prior, time.time())
+
+    def learn(self, records: Iterable[Record]) -> None:
+        """Remember what these records say."""
+        self._new |= learnt(records, time.time())
+
+    async def load(self) -> None:
+        """Read the file, if there is one. One that is damaged or somebody else's is left out, with a warning."""
+        self._priors = await trio.to_thread.run_sync(self._read)
+
+    async def save(self) -> None:
+        """Write what was learnt, beside what others have written meanwhile; not at all if that is nothing."""
+        for source in tuple(self._sources):
+            self.learn(source.records)
+        if self._new:
+            with trio.move_on_after(SAVING, shield=True):
+                await trio.to_thread.run_sync(self._write, abandon_on_cancel=True)
+
+    def _read(self) -> dict[str, Prior]:
+        try:
+            with self.path.open("rb") as file:
+                return from_json(json.loads(file.read(MOST_BYTES)))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            log.warning("%s is not used, and will be written anew: %s", self.path, error)
+            return {}
+
+    def _write(self) -> None:
+        """Write it whole, or not at all: it is only a hint, so a failure is told and that is all."""
+        now = time.time()
+        text = json.dumps(to_json(merged(self._read(), self._new, now)), indent=1, sort_keys=True)
+        part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        try:
+            with part.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.path)
+        except OSError as error:
+            log.warning("what was learnt of peers could not be kept in %s: %s", self.path, error)
+            with suppress(OSError):
+                part.unlink()

@@ -1,0 +1,75 @@
+"""Memory: a second run begins with what the first one has learnt."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from sessionctx import Node, session
+from sessionctx.node import MEMORY_NAME
+from sessionctx.session import events
+from sessionctx.testing import samples
+from sessionctx.testing.fakes import FakePeer
+from sessionctx.transports import Can
+
+FILE = samples.file(1024 * 1024, chunk=64 * 1024)
+MORE = samples.blocks(3, 5000)
+
+
+def pool():
+    options = {"can": Can(car=False)}
+    slow = FakePeer.holding("fake://slow", [*FILE.blocks, *MORE], latency=0.5, rate=1e5, **options)
+    return [slow, FakePeer.holding("fake://fast", [*FILE.blocks, *MORE], latency=0.01, rate=1e8, **options)]
+
+
+async def run(folder, peers, cids):
+    """Get the blocks; return how long their requests took. (The store works in threads, whose time is not the clock's.)"""
+    took = []
+    async with Node.open(folder) as node:
+        with session.begin(peers=peers) as s:
+            s.subscribe(lambda event: took.append(event.seconds) if isinstance(event, events.Answered) else None)
+            for cid in cids:
+                await node.blocks.get(cid)
+    return sum(took)
+
+
+async def test_a_second_run_asks_the_good_peer_first(tmp_path, autojump_clock):
+    await run(tmp_path, pool(), [block.cid for block in FILE.blocks])
+    remembered = json.loads((tmp_path / MEMORY_NAME).read_text())
+    assert set(remembered["peers"]) == {"fake://slow", "fake://fast"}
+    peers = pool()
+    assert await run(tmp_path, peers, [MORE[0].cid]) < 0.1
+    assert [len(peer.asked) for peer in peers] == [0, 1]
+
+
+async def test_a_session_that_outlives_the_node_is_remembered_too(tmp_path, autojump_clock):
+    with session.begin(peers=pool()):
+        async with Node.open(tmp_path) as node:
+            await node.blocks.get(MORE[0].cid)
+        assert (tmp_path / MEMORY_NAME).exists()
+
+
+async def test_without_anything_learnt_nothing_is_written(tmp_path, autojump_clock):
+    async with Node.open(tmp_path):
+        pass
+    assert not (tmp_path / MEMORY_NAME).exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 9}', "\0" * 10])
+async def test_a_damaged_file_is_told_and_written_anew(text, tmp_path, autojump_clock, caplog):
+    (tmp_path / MEMORY_NAME).write_text(text)
+    with caplog.at_level(logging.WARNING, "sessionctx.fetch"):
+        await run(tmp_path, pool(), [MORE[0].cid])
+    assert MEMORY_NAME in caplog.text
+    assert json.loads((tmp_path / MEMORY_NAME).read_text())["version"] == 1
+
+
+async def test_two_nodes_on_one_folder_keep_what_both_have_learnt(tmp_path, autojump_clock):
+    one, other = pool()
+    async with Node.open(tmp_path) as node:
+        with session.begin(peers=[one]):
+            await node.blocks.get(MORE[0].cid)
+        await run(tmp_path, [other], [MORE[1].cid])
+    assert set(json.loads((tmp_path / MEMORY_NAME).read_text())["peers"]) == {"fake://slow", "fake://fast"}
