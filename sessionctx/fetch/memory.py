@@ -19,8 +19,6 @@ from sessionctx.peers import Prior, Record, from_json, learnt, merged, recall, t
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Bytes of a file that are read; a larger one is none of ours."""
-SAVING: Final = 2.0
-"""Seconds that saving may take."""
 
 log = logging.getLogger("sessionctx.fetch")
 
@@ -67,8 +65,8 @@ class Memory:
         for source in tuple(self._sources):
             self.learn(source.records)
         if self._new:
-            with trio.move_on_after(SAVING, shield=True):
-                await trio.to_thread.run_sync(self._write, abandon_on_cancel=True)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._write)
 
     def _read(self) -> dict[str, Prior]:
         try:
