@@ -13,7 +13,7 @@ from sessionctx import session
 from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, NetworkBlocks
 from sessionctx.dag import Dag, Files
 from sessionctx.fetch import Memory
-from sessionctx.session import PeerLike
+from sessionctx.session import Limits, PeerLike
 from sessionctx.transports import Router, Routing
 
 STORE_NAME = "blocks.sqlite3"
@@ -50,10 +50,11 @@ class Node:
         peers: Iterable[PeerLike] = (),
         routers: Iterable[str | Routing] = (),
         memory: Memory | None = None,
+        limits: Limits | None = None,
     ) -> Node:
         """Wire a node over a *store* that is open already; closing it remains the caller's, and saving its *memory*."""
         asked = [Router(router) if isinstance(router, str) else router for router in routers]
-        blocks = NetworkBlocks(store, peers, routers=asked, memory=memory)
+        blocks = NetworkBlocks(store, peers, routers=asked, memory=memory, default_limits=limits)
         return cls(store, blocks, Dag(blocks), Files(blocks))
 
     @classmethod
@@ -63,6 +64,7 @@ class Node:
         *,
         peers: Iterable[PeerLike] = (),
         routers: Iterable[str | Routing] = (),
+        limits: Limits | None = None,
     ) -> AbstractAsyncContextManager[Node]:
         """Open a node: ``async with Node.open("./data") as node:``.
 
@@ -71,6 +73,8 @@ class Node:
             peers: who is asked by default, in every session in which the node is used.
             routers: who is asked for more peers, when that is worth it: addresses of delegated routers (HTTP), or
                 `Router` objects.
+            limits: what a call on the node may use that has no session of the caller's around it. Where there is one,
+                its limits count.
 
         Raises:
             InvalidPeer: the address of a router is none.
@@ -79,21 +83,24 @@ class Node:
             NotInTrio: outside a trio run.
             StoreError: the folder holds something else than a store, or cannot be written.
         """
-        return _open(path, tuple(peers), tuple(routers))
+        return _open(path, tuple(peers), tuple(routers), limits)
 
 
 @asynccontextmanager
 async def _open(
-    path: str | PathLike[str] | None, peers: tuple[PeerLike, ...], routers: tuple[str | Routing, ...]
+    path: str | PathLike[str] | None,
+    peers: tuple[PeerLike, ...],
+    routers: tuple[str | Routing, ...],
+    limits: Limits | None,
 ) -> AsyncGenerator[Node, None]:
     session.require_trio("Node.open")
     if path is None:
-        yield Node.over(MemoryBlockstore(), peers=peers, routers=routers)
+        yield Node.over(MemoryBlockstore(), peers=peers, routers=routers, limits=limits)
         return
     async with DiskBlockstore.open(Path(path) / STORE_NAME) as store:
         memory = Memory(Path(path) / MEMORY_NAME)
         await memory.load()
         try:
-            yield Node.over(store, peers=peers, routers=routers, memory=memory)
+            yield Node.over(store, peers=peers, routers=routers, memory=memory, limits=limits)
         finally:
             await memory.save()

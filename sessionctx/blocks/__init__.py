@@ -5,7 +5,7 @@ from __future__ import annotations
 from sessionctx.blocks.base import Blockstore, StoreStatistics
 from sessionctx.blocks.disk import DiskBlockstore
 from sessionctx.blocks.memory import MemoryBlockstore
-from sessionctx.blocks.network import NetworkBlocks
+from sessionctx.blocks.network import NetworkBlocks, default_limits
 from sessionctx.blocks.scan import Audit, BadBlock, CIDs
 from sessionctx.blocks.tiered import TieredBlockstore
 
@@ -19,4 +19,5 @@ __all__ = [
     "NetworkBlocks",
     "StoreStatistics",
     "TieredBlockstore",
+    "default_limits",
 ]

@@ -13,16 +13,16 @@ from sessionctx.blocks.base import Blockstore
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, FetchFailed
 from sessionctx.fetch import FETCHER, Memory, Sweep, fetch, start_carry, usual_small_block
-from sessionctx.session import PeerLike, Session
+from sessionctx.session import Limits, PeerLike, Session
 from sessionctx.transports import Routing
 
 
 class NetworkBlocks:
     """A block store over a *local* one whose misses go to the peers of the session that is bound here.
 
-    Without a session, each `get` has one for its own length. *peers* are asked by default: they are added to whatever
-    session is used. *routers* are asked for more peers, when that is worth it. *memory* is what is
-    known of peers from before. Everything but `get` concerns the local store alone.
+    Without a session, each `get` has one for its own length, with the *default_limits*. *peers* are asked by default:
+    they are added to whatever session is used. *routers* are asked for more peers, when that is worth it; *memory* is
+    what is known of peers from before. Everything but `get` concerns the local store alone.
     """
 
     def __init__(
@@ -32,10 +32,12 @@ class NetworkBlocks:
         *,
         routers: Iterable[Routing] = (),
         memory: Memory | None = None,
+        default_limits: Limits | None = None,
     ) -> None:
         self.local = local
         self.peers = tuple(peers)
         self.routers = tuple(routers)
+        self.default_limits = default_limits
         self._memory = memory
 
     async def get(self, cid: CID, *, near: CID | None = None) -> Block:
@@ -53,7 +55,7 @@ class NetworkBlocks:
         with suppress(BlockNotFound, FetchFailed):  # the latter where the local one is of this kind, too
             return await self.local.get(cid)
         loaded: list[Block] = []
-        with session.begin(peers=self.peers) as s:
+        with session.begin(peers=self.peers, default_limits=self.default_limits) as s:
             self._prepare(s)
             data = await session.share(s, cid, partial(self._load, s, cid, near, loaded), key=cid.multihash)
         block = Block.vouched(cid, data)
@@ -75,7 +77,7 @@ class NetworkBlocks:
         From now on, a `get` of one of them waits for that, as long as it gets on. What goes wrong with it harms nobody:
         what it does not bring is fetched block by block. Nothing is started for what is on its way already.
         """
-        with session.begin(peers=self.peers) as s:
+        with session.begin(peers=self.peers, default_limits=self.default_limits) as s:
             self._prepare(s)
             carry = start_carry(s, sweep, self.local.put_many)
             if carry is not None:
@@ -84,7 +86,7 @@ class NetworkBlocks:
     async def search_beside(self, root: CID) -> None:
         """Look for more peers while *root* is being walked, until cancelled; returns at once without routers."""
         if self.routers:
-            with session.begin(peers=self.peers) as s:
+            with session.begin(peers=self.peers, default_limits=self.default_limits) as s:
                 self._prepare(s)
                 await FETCHER.of(s).searching.watch(root)
 
@@ -129,3 +131,8 @@ class NetworkBlocks:
     async def delete(self, cid: CID) -> None:
         """Drop the block from the local store."""
         await self.local.delete(cid)
+
+
+def default_limits(blocks: Blockstore) -> Limits | None:
+    """Return the limits of sessions that begin with work on this store, if it has any."""
+    return blocks.default_limits if isinstance(blocks, NetworkBlocks) else None

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore
+from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.content import CID, RAW, Block, car
 from sessionctx.dag.opened import Opened
 from sessionctx.dag.path import Resolved, resolve
@@ -198,7 +198,7 @@ def car_stream(
         )
         return CarChunks(found, trail, await stack.enter_async_context(walk))
 
-    return Opened("car_stream", start)
+    return Opened("car_stream", start, default_limits(blocks))
 
 
 @session.operation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore
+from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.content import CID, DAG_CBOR, DAG_PB, RAW, Block, PBNode, code_name, dagcbor, dagpb
 from sessionctx.dag.car_export import CarChunks, CarSummary, Scope, Sink, car_stream, export_car
 from sessionctx.dag.car_import import import_car
@@ -25,6 +25,8 @@ class Dag:
 
     def __init__(self, blocks: Blockstore) -> None:
         self._blocks = blocks
+        self.default_limits = default_limits(blocks)
+        """Of sessions that begin with a call of a method here; None for no limits."""
 
     @session.operation
     async def get(self, ref: Ref, *, path: str = "") -> PBNode | dagcbor.Value:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore
+from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.dag.opened import Flat, Opened
 from sessionctx.dag.opening import FIRST, Opening
 from sessionctx.dag.path import Ref, parse_ref, resolve
@@ -35,6 +35,8 @@ class Files:
 
     def __init__(self, blocks: Blockstore) -> None:
         self._blocks = blocks
+        self.default_limits = default_limits(blocks)
+        """Of sessions that begin with a call of a method here; None for no limits."""
 
     @session.operation
     async def add(
@@ -160,7 +162,7 @@ class Files:
             reader = FileReader(self._blocks, root, offset, length, ahead=ahead, ahead_bytes=ahead_bytes)
             return await stack.enter_async_context(reader)
 
-        return Opened("Files.open", start)
+        return Opened("Files.open", start, self.default_limits)
 
     def cat(
         self, ref: Ref, *, path: str = "", offset: int = 0, length: int | None = None, ahead: int = AHEAD
@@ -190,7 +192,7 @@ class Files:
             walk = read_file(self._blocks, found.cid, offset, length, ahead=ahead)
             return Flat(await stack.enter_async_context(walk))
 
-        return Opened("Files.cat", start)
+        return Opened("Files.cat", start, self.default_limits)
 
     def ls(self, ref: Ref, *, path: str = "", resolve: bool = False, ahead: int = AHEAD) -> Opened[Flat[Listed, Entry]]:
         """List a directory, however big, in little memory; entries come in the order in which they are kept::
@@ -224,7 +226,7 @@ def _ls(
         walk = read_directory(blocks, found.cid, resolve=read_entries, ahead=ahead)
         return Flat(await stack.enter_async_context(walk))
 
-    return Opened("Files.ls", start)
+    return Opened("Files.ls", start, default_limits(blocks))
 
 
 def check_range(offset: int, length: int | None) -> None:

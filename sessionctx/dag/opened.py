@@ -11,6 +11,7 @@ import trio
 
 from sessionctx import session
 from sessionctx.dag.walk import Walk
+from sessionctx.session import Limits
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -19,17 +20,22 @@ X = TypeVar("X")
 class Opened(Generic[X]):
     """An async context manager that joins or begins a session, calls *start* and gives what it returns.
 
+    A session that begins has the *limits*.
+
     *start* puts what must be left again on the stack that it is given. Usable once.
     """
 
-    def __init__(self, what: str, start: Callable[[AsyncExitStack], Awaitable[X]]) -> None:
+    def __init__(
+        self, what: str, start: Callable[[AsyncExitStack], Awaitable[X]], limits: Limits | None = None
+    ) -> None:
         self._what = what
+        self._limits = limits
         self._start = start
 
     async def __aenter__(self) -> X:
         session.require_trio(self._what)
         async with AsyncExitStack() as stack:
-            stack.enter_context(session.begin())
+            stack.enter_context(session.begin(default_limits=self._limits))
             found = await self._start(stack)
             self._stack = stack.pop_all()
         return found

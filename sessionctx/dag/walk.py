@@ -10,7 +10,7 @@ from typing import Final, Generic, Self, cast
 import trio
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore, NetworkBlocks
+from sessionctx.blocks import Blockstore, NetworkBlocks, default_limits
 from sessionctx.content import CID, RAW, Block
 from sessionctx.dag.frontier import Frontier, Item, T, V, Visit
 from sessionctx.dag.loads import Loads
@@ -60,7 +60,7 @@ class Walk(Generic[T, V]):
         )
         if first is not None and (item := self._frontier.claim()) is not None:
             self._frontier.arrived(item, first)
-        self._scope = session.begin()
+        self._scope = session.begin(default_limits=default_limits(blocks))
         self._nursery: trio.Nursery | None = None
         self._context = Context()
         self._arrival = trio.lowlevel.ParkingLot()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Final
 
 import attrs
@@ -37,6 +38,9 @@ TICK: Final = 0.05
 """Seconds between two looks at how it gets on."""
 OVERTAKEN: Final = 512 * 1024
 """Bytes in a row that are of no use, after which a CAR is left."""
+MUCH_SOONER: Final = 0.25
+"""Part of the time that a CAR still needs, in which another peer would bring all of it: then that one is asked."""
+MOST_MOVES: Final = 2
 MOST_HELP: Final = 16
 """Blocks that others bring at a time, from the far end of a CAR."""
 
@@ -58,6 +62,10 @@ class Carry:
     _unused: int = attrs.field(default=0, init=False)
     """Bytes of blocks that were of no use."""
     _left_early: bool = attrs.field(default=False, init=False)
+    _moved: bool = attrs.field(default=False, init=False)
+    """Whether somebody else is to be asked for it."""
+    _moves: int = attrs.field(default=0, init=False)
+    _stop: Callable[[], None] = attrs.field(init=False)
     _helping: set[bytes] = attrs.field(factory=set[bytes], init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -87,9 +95,12 @@ class Carry:
         with fetcher.noting(job, ask) as noting:
             await self._beside(partial(self._watch, helpers, ask), partial(self._receive, ask, noting))
             fetcher.ends.found(job, ask, noting.kept, wasted=self._unused, timed=False)
-            fetcher.needs.drop(job)
+            if not self._moved:
+                fetcher.needs.drop(job)
         fetcher.covers.asked(self._cover)
-        if noting.kept:
+        if self._moved:
+            self._moved, job.barred = False, ask.record  # somebody else is asked for it anew
+        elif noting.kept:
             fetcher.needs.drop(job)  # what is still missing is somebody else's
         job.poke()
         pump_tree(fetcher.session)
@@ -98,6 +109,7 @@ class Carry:
         """Do the *work* while something keeps *watch*; errors of the work come out as they are."""
         failed: Exception | None = None
         async with trio.open_nursery() as nursery:
+            self._stop = nursery.cancel_scope.cancel
             nursery.start_soon(watch)
             try:
                 await work()
@@ -194,7 +206,23 @@ class Carry:
                 covers.give_up(self._cover)
                 pump_tree(self.fetcher.session)
                 return
+            if self._is_slow(ask):
+                self._moved, self._moves = True, self._moves + 1
+                self._stop()
+                return
             self._get_help(helpers, ask)
+
+    def _is_slow(self, ask: Ask) -> bool:
+        """Whether another peer would bring all of it in a fraction of the time that this one still needs."""
+        now, sweep, pool = trio.current_time(), self.sweep, self.fetcher.pool
+        if self._moves >= MOST_MOVES or not ask.received or now - ask.began < STALL:
+            return False
+        left = sweep.left() * (now - ask.began) / ask.received
+        size = sweep.left() + sweep.came
+        others = (each for each in pool.rest_of(pool.ready) if each.record is not ask.record)
+        return any(
+            each.record.cars is not False and each.outlook.expected(size) < MUCH_SOONER * left for each in others
+        )
 
     def _get_help(self, helpers: trio.Nursery, ask: Ask) -> None:
         """Ask peers that have nothing to do for what comes last, if they will have it long before."""
@@ -202,7 +230,7 @@ class Carry:
         if not sweep.exact or not ask.received or self.fetcher.needs.waiting:
             return
         left = sweep.left() * (now - ask.began) / ask.received
-        for standing in pool.rest_of(pool.ready):
+        for standing in chain(pool.rest_of(pool.ready), pool.rest_of(pool.unknown)):
             if standing.record is ask.record or standing.outlook.expected(sweep.mean()) * 2 > left:
                 continue
             for _ in range(standing.room):

@@ -16,6 +16,8 @@ T = TypeVar("T")
 def operation(fn: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Make *fn* a public operation: it joins the caller's session, or has one for its own length.
 
+    That has the ``default_limits`` of the first argument (the object, of a method), if there are any.
+
     Layers of other libraries may use it, too; nested operations share the outermost one's session.
 
     Raises (when awaited):
@@ -25,7 +27,7 @@ def operation(fn: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, 
     @functools.wraps(fn)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
         require_trio(fn.__qualname__)
-        with begin():
+        with begin(default_limits=getattr(args[0], "default_limits", None) if args else None):
             return await fn(*args, **kwargs)
 
     return run

@@ -61,6 +61,7 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
         limits: budgets of a session that begins here.
         name: what to call it in errors, events and reports; default ``"session"``.
         outermost: raise where this would join.
+        default_limits: for layers: those of a session that begins here without *limits*; they never conflict.
 
     Raises (on entering):
         SessionConflict: it would join, and *limits* or *name* differ from the running session's, or *outermost* is set.
@@ -70,7 +71,7 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
     session begins then.
     """
 
-    __slots__ = ("_limits", "_name", "_outermost", "_peers")
+    __slots__ = ("_default_limits", "_limits", "_name", "_outermost", "_peers")
 
     def __init__(
         self,
@@ -79,8 +80,10 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
         limits: Limits | None = None,
         name: str | None = None,
         outermost: bool = False,
+        default_limits: Limits | None = None,
     ) -> None:
         super().__init__()
+        self._default_limits = default_limits
         self._peers = tuple(by_address(peers).values()) if peers else ()
         self._limits = limits
         self._name = name
@@ -95,7 +98,7 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
             if session is not None:
                 session.check_left()
                 _warn_of_leak(session)
-            session = Session(name=self._name or "session", limits=self._limits or Limits())
+            session = Session(name=self._name or "session", limits=self._limits or self._default_limits or Limits())
             self._owns = True
         if self._peers:
             session.add_peers(self._peers)

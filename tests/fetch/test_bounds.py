@@ -99,3 +99,30 @@ def test_a_bound_of_nothing_is_refused():
         Limits(in_flight_per_peer=0)
     with pytest.raises(ValueError, match="memory"):
         Limits(memory=-1)
+
+
+def test_a_node_bounds_calls_without_a_session_and_leaves_sessions_alone():
+    """A bare call has the node's budget for its own length, and the next one has it anew; a session has its own."""
+    peers = crowd(1)
+    parts = samples.file(640 * KiB, chunk=64 * KiB)
+    peers[0].blocks |= {block.cid.multihash: block.data for block in parts.blocks}
+
+    async def read(node):
+        async with node.files.cat(parts.root) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+    async def main():
+        node = Node.over(MemoryBlockstore(), peers=peers, limits=Limits(requests=3))
+        for call in (read(node), node.files.stat(parts.root), read(node)):
+            if call.__name__ == "stat":
+                await call
+                continue
+            with pytest.raises(LimitReached):
+                await call
+        with session.begin():
+            assert await read(node) == parts.data
+        with session.begin(limits=Limits(requests=100)) as s:
+            await node.dag.get(parts.root)
+            assert s.limits == Limits(requests=100)
+
+    simulate(main)
