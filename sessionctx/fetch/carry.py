@@ -256,11 +256,11 @@ def start_carry(s: Session, sweep: Sweep, keep: Keep) -> Carry | None:
     It is, if its root is on its way already, if a budget is spent, or if no peer is known that sends CARs.
     """
     fetcher = FETCHER.of(s)
-    if fetcher.covers.includes(sweep.root.multihash) or s.account.spent() is not None or not fetcher.may_carry():
+    if fetcher.covers.includes(sweep.root.multihash) or s.account.spent() is not None or not fetcher.met.may_carry():
         return None
     return Carry(fetcher, sweep, keep)
 
 
 def usual_small_block(s: Session | None) -> float:
     """Return how many bytes a block must have for round trips not to dominate, with the peers of *s*."""
-    return SMALL if s is None or s.ended is not None else FETCHER.of(s).small_block()
+    return SMALL if s is None or s.ended is not None else FETCHER.of(s).met.small_block()

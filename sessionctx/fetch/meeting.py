@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import cast
+from statistics import median
+from typing import Final, cast
 
 import attrs
 
 from sessionctx.fetch.memory import Memory
 from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.quarantine import in_quarantine
+from sessionctx.fetch.stripe import SMALL, small_block
 from sessionctx.peers import Ledger, Peer, Record
 from sessionctx.session import HasUrl, Session
 from sessionctx.transports import Transport, open_transport
+
+USUAL_IN_FLIGHT: Final = 8
+"""Requests on one line, when it is full of small blocks."""
 
 
 @attrs.define(eq=False)
@@ -75,6 +80,11 @@ class Acquaintances:
     def may_carry(self) -> bool:
         """Whether any peer may send a CAR, as far as is known."""
         return not self.complete or any(record.cars is not False for record in self._transports)
+
+    def small_block(self) -> float:
+        """Return how many bytes a block must have, for round trips not to be what takes the time."""
+        known = [(record.nearest, record.rate) for record in self._transports if record.nearest and record.rate]
+        return median(small_block(*each, USUAL_IN_FLIGHT) for each in known) if known else SMALL
 
 
 def _own_transport(peer: HasUrl) -> Transport:

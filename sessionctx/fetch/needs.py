@@ -39,6 +39,11 @@ class Needs:
     def __contains__(self, job: Job) -> bool:
         return job in self._jobs
 
+    @property
+    def first(self) -> Job | None:
+        """The one that is needed first."""
+        return next(iter(self._jobs), None)
+
     def add(self, job: Job) -> None:
         """Take in a job: it is needed after all that are here."""
         self._count += 1

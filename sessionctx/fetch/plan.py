@@ -62,7 +62,7 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
         tried.append(last)
     turn.hand_out(needs)
     if pool.known and tried:
-        turn.one_by_one(tried, known=True)
+        turn.one_by_one([job for job in tried if job is needs.first], known=True)
     if hedges and pool.known and not needs.waiting and len(needs) <= LAST:
         turn.end_game(needs)
     turn.undo()

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from math import inf
-from statistics import median
 from typing import Final
 
 import attrs
@@ -30,7 +29,6 @@ from sessionctx.fetch.noting import Noting
 from sessionctx.fetch.plan import Grant, assign, look_again
 from sessionctx.fetch.pool import USUAL_SIZE, Pool
 from sessionctx.fetch.searching import Searching
-from sessionctx.fetch.stripe import SMALL, small_block
 from sessionctx.fetch.verdict import verdict
 from sessionctx.fetch.waiting import Waiting
 from sessionctx.fetch.window import open_up
@@ -40,9 +38,6 @@ from sessionctx.transports import Transport
 
 MOST_GIVERS: Final = 16_384
 """Blocks with links of which it is remembered who gave them."""
-
-USUAL_IN_FLIGHT: Final = 8
-"""Requests on one line, when it is full of small blocks."""
 
 Asking = Callable[[Waiting, Ask], Awaitable[None]]
 
@@ -149,15 +144,6 @@ class Fetcher:
         except Exception as error:  # noqa: BLE001  # raised where the want is
             self.fail(job, error)
             return False
-
-    def may_carry(self) -> bool:
-        """Whether any peer may send a CAR, as far as is known."""
-        return self.met.may_carry()
-
-    def small_block(self) -> float:
-        """Return how many bytes a block must have, for round trips not to be what takes the time."""
-        known = [(record.nearest, record.rate) for record in self.pool if record.nearest and record.rate]
-        return median(small_block(*each, USUAL_IN_FLIGHT) for each in known) if known else SMALL
 
     def transport(self, record: Record) -> Transport:
         """Return how to ask the peer of *record*."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -84,15 +84,20 @@ def from_json(data: object) -> dict[str, Prior]:
     Raises:
         ValueError: it is nothing of the kind.
     """
-    peers = data.get("peers") if isinstance(data, dict) and data.get("version") == 1 else None
-    if not isinstance(peers, dict):
-        raise ValueError("it holds no priors of version 1")  # noqa: TRY004  # what a file holds, not what a caller gave
-    found = {str(public): _prior(fields) for public, fields in peers.items()}
+    whole = _mapping(data)
+    peers = _mapping(whole.get("peers")) if whole is not None and whole.get("version") == 1 else None
+    if peers is None:
+        raise ValueError("it holds no priors of version 1")
+    found = {public: _prior(_mapping(fields)) for public, fields in peers.items()}
     return {public: prior for public, prior in found.items() if prior is not None}
 
 
-def _prior(fields: object) -> Prior | None:
-    if not isinstance(fields, dict):
+def _mapping(value: object) -> Mapping[str, object] | None:
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else None
+
+
+def _prior(fields: Mapping[str, object] | None) -> Prior | None:
+    if fields is None:
         return None
     seen, latency, rate = (_positive(fields.get(name)) for name in ("seen", "latency", "rate"))
     success, hits = _share(fields.get("success")), _share(fields.get("hits"))
@@ -103,10 +108,16 @@ def _prior(fields: object) -> Prior | None:
 
 
 def _positive(value: object) -> float | None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value > 0
-    return float(value) if good else None  # type: ignore[arg-type]
+    number = _number(value)
+    return number if number is not None and number > 0 else None
 
 
 def _share(value: object) -> float | None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    return float(value) if good else None  # type: ignore[arg-type]
+    number = _number(value)
+    return number if number is not None and 0 <= number <= 1 else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return None
+    return float(value)
