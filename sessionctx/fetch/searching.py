@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from sessionctx.content import CID
-from sessionctx.errors import InvalidPeer, PeerError
+from sessionctx.errors import Busy
 from sessionctx.fetch.discover import Discovery, Need, Search
 from sessionctx.fetch.meeting import Acquaintances
 from sessionctx.fetch.needs import Needs
@@ -47,6 +47,8 @@ class Searching:
     _discovery: Discovery = attrs.field(factory=Discovery, init=False)
     _leading: trio.Lock = attrs.field(factory=trio.Lock, init=False)
     _woken: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _rest: float = attrs.field(default=0.0, init=False)
+    """Seconds for which the routers ask to be left alone."""
     _root: CID | None = attrs.field(default=None, init=False)
     _brought: dict[Record, str] = attrs.field(factory=dict[Record, str], init=False)
 
@@ -101,7 +103,7 @@ class Searching:
 
     async def _carry_out(self, search: Search) -> None:
         """Ask all routers at once, and take whom they name as they come."""
-        over = False
+        over, self._rest = False, 0.0
         try:
             with trio.move_on_at(search.until):
                 async with trio.open_nursery() as nursery:
@@ -110,7 +112,7 @@ class Searching:
             over = True
         finally:
             now = trio.current_time()
-            self._discovery.ended(now) if over else self._discovery.broken_off()
+            self._discovery.ended(now, rest=self._rest) if over else self._discovery.broken_off()
             self._found()
 
     async def _ask(self, router: Routing, name: object) -> None:
@@ -123,9 +125,11 @@ class Searching:
                         count += self._take(router, gateway)
                     if self._discovery.enough(router.public):
                         break
-        except PeerError as failed:
-            error = str(failed)
-            log.info("the router %s was of no use: %s", router.public, failed)
+        except Exception as failed:  # noqa: BLE001  # also of a router of somebody's own: it never fails a want
+            error = str(failed) or repr(failed)
+            if isinstance(failed, Busy):
+                self._rest = max(self._rest, failed.retry_after or 0.0)
+            log.info("the router %s was of no use: %s", router.public, error)
         if self._session.hooks:
             told = events.Searched(trio.current_time(), router.public, name, count, error)
             self._session.hooks.tell(told)
@@ -135,8 +139,8 @@ class Searching:
             return False
         try:
             record = self._met.welcome(router.transport(gateway))
-        except InvalidPeer as error:
-            log.info("the router %s named %s", router.public, error)
+        except Exception as error:  # noqa: BLE001  # an address that is none, or a router of somebody's own
+            log.info("the router %s named what is no peer: %s", router.public, error)
             return False
         self._brought[record] = gateway
         self._found()

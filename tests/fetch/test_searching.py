@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import inf
 
 import pytest
@@ -90,18 +91,53 @@ async def test_where_nobody_knows_anything_the_error_is_true_and_comes_soon(auto
         await read(node_with(FakeRouter()))
 
 
-async def test_what_a_router_names_in_the_private_network_is_refused_unless_allowed(autojump_clock):
-    strict = Router("https://router.example")
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_what_a_router_names_in_the_private_network_is_not_even_connected_to_unless_allowed(allowed):
+    """Over real sockets: the guard of the real router decides whether somebody knocks at a door of this machine."""
+    real, knocks = Router("https://router.example", allow_private=allowed), []
 
     class Guarded(FakeRouter):
         def transport(self, gateway):
-            return strict.transport(gateway)  # the guard of the real one
+            return real.transport(gateway)
 
-    inside = FakePeer.holding("http://127.0.0.1:9", FILE.blocks)
-    with session.begin() as s:
-        with pytest.raises((FetchFailed, NoPeers)):
-            await read(node_with(Guarded.naming({FILE.root: [inside]})))
-        assert not any(record.found for record in FETCHER.of(s).pool)
+    async def door(stream):
+        knocks.append(stream)
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, door, listeners)
+        port = listeners[0].socket.getsockname()[1]
+        inside = FakePeer.holding(f"http://127.0.0.1:{port}", FILE.blocks)
+        with trio.move_on_after(0.7):
+            with pytest.raises((FetchFailed, NoPeers)):
+                await read(node_with(Guarded.naming({FILE.root: [inside]})))
+        nursery.cancel_scope.cancel()
+    assert bool(knocks) == allowed
+
+
+@pytest.mark.parametrize("fault", [OSError("no route"), ValueError("what?")])
+async def test_a_faulty_router_of_ones_own_fails_no_want(fault, autojump_clock):
+    class Faulty(FakeRouter):
+        def providers(self, cid):
+            raise fault
+
+    with session.begin(peers=[holder(0, rate=MiB / 8)]):
+        assert await read(node_with(Faulty())) == FILE.data
+
+
+async def test_a_router_that_asks_to_wait_is_left_alone_so_long(autojump_clock):
+    asked = []
+
+    class Waiting(FakeRouter):
+        def providers(self, cid):
+            asked.append(trio.current_time())
+            raise Busy("later", retry_after=20.0)
+
+    with session.begin(peers=[holder(0, rate=MiB / 32)]):
+        assert await read(node_with(Waiting())) == FILE.data
+    assert len(asked) > 1
+    assert all(later - sooner >= 20 for sooner, later in itertools.pairwise(asked))
 
 
 async def test_of_a_thousand_providers_few_are_taken(autojump_clock):
