@@ -119,8 +119,13 @@ class Ask:
         record.line.changed()
 
     def arrived(self, count: int, now: float) -> None:
-        """Note *count* fresh bytes."""
+        """Note *count* fresh bytes; none, if it has waited for our own connections, and goes out only now."""
         record = self.record
+        if not count:
+            if not self._begun:
+                self.late_at += now - self.began
+                self.began = self.heard = now
+            return
         self.received += count
         self.heard = now
         for each in record.lineage:

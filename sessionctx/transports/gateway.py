@@ -70,6 +70,12 @@ class GatewayTransport:
         """The normalised address without credentials."""
         return self._address.public
 
+    @property
+    def endpoint(self) -> str:
+        """Its scheme, host and port, which gateways at other paths may share: budgets and rests belong to that."""
+        host, port = self._address.endpoint
+        return f"{self._address.scheme}://{host}:{port}"
+
     async def block(self, cid: CID, *, progress: Progress | None = None) -> bytes:
         """Return what the gateway sends for *cid*; see :meth:`Transport.block`."""
         async with self._get(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import session
-from sessionctx.peers import LEDGER, Health, Ledger, statistics
+from sessionctx.peers import LEDGER, Health, Ledger, Peer, statistics
 
 # --- accounts: a tree of ledgers, against a list of what was asked
 
@@ -279,3 +279,30 @@ def test_a_fork_of_a_fork_knows_as_much(number, peer, ask):
         ledger = ledger.child()
     assert ledger.add(peer(0)).latency == 2.0
     assert len(ledger.add(peer(0)).lineage) == number + 1
+
+
+def test_peers_at_one_endpoint_share_its_budget_and_its_rests(ask):
+    """Two paths on one host: what one has in flight takes room from the other, and both rest when one fails."""
+    ledger = Ledger()
+    one, other = (ledger.add(Peer(f"https://a/{n}", f"https://a/{n}", 4, "https://a:443")) for n in range(2))
+    elsewhere = ledger.add(Peer("https://b", "https://b", 4, "https://b:443"))
+    for record in (one, other, elsewhere):
+        for _ in range(4):
+            ask(record).found(0.0)
+    assert other.room(0.0) == 4
+    flying = [ask(one) for _ in range(3)]
+    assert (other.room(0.0), elsewhere.room(0.0)) == (1, 4)
+    flying[0].failed("busy", 1.0, asked_for=5.0)
+    assert [record.room(2.0) for record in (one, other)] == [0, 0]
+    assert elsewhere.room(2.0) == 4
+    assert other.reason == "busy"
+
+
+def test_the_wait_for_our_own_connections_is_not_the_peers_latency(peer, ask):
+    each = ask(Ledger().add(peer(0)), 0.0)
+    each.arrived(0, 5.0)  # it goes out only now
+    each.arrived(10, 5.5)
+    assert each.record.latency == 0.5
+    each.arrived(0, 6.0)  # says nothing any more
+    each.found(6.0)
+    assert each.record.latency == 0.5

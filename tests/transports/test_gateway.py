@@ -211,3 +211,15 @@ async def test_limits_are_those_of_its_http(peer):
     there = await peer()
     with trio.fail_after(5), pytest.raises(Exception, match=r"within 0\.05 s"):
         await GatewayTransport(there.url, http=HTTP(header=0.05)).block(NAME)
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("https://a.example/one", "https://a.example:443"),
+        ("https://user:secret@A.example:443/two", "https://a.example:443"),
+        ("http://[::1]:8080", "http://::1:8080"),
+    ],
+)
+def test_gateways_at_one_host_and_port_have_one_endpoint(url, endpoint):
+    assert GatewayTransport(url).endpoint == endpoint
