@@ -53,6 +53,43 @@ def test_no_peer_ever_has_more_than_its_share(count, most, forked):
     assert sum(len(peer.asked) for peer in peers) >= len(BLOCKS)
 
 
+class Behind(FakePeer):
+    """A peer that shares its endpoint with all others of this kind."""
+
+    endpoint = "fake://shared"
+    at_once = 0
+    most_at_once = 0
+
+    async def block(self, cid, *, progress=None):
+        Behind.at_once += 1
+        Behind.most_at_once = max(Behind.most_at_once, Behind.at_once)
+        try:
+            return await super().block(cid, progress=progress)
+        finally:
+            Behind.at_once -= 1
+
+
+@settings(max_examples=20)
+@given(count=st.integers(2, 4), most=st.integers(1, 5), forked=st.booleans())
+def test_peers_behind_one_endpoint_share_its_bound(count, most, forked):
+    """However many peers stand behind one endpoint, it has no more requests than the bound at a time."""
+    peers = [Behind.holding(f"fake://shared/{n}", BLOCKS, latency=0.05, rate=MiB) for n in range(count)]
+    Behind.at_once = Behind.most_at_once = 0
+
+    async def main():
+        with session.begin(peers=peers, limits=Limits(in_flight_per_peer=most)) as s, trio.fail_after(100):
+            if not forked:
+                await all_at_once(s)
+                return
+            with session.fork() as fork:
+                await all_at_once(fork)
+
+    simulate(main)
+    assert Behind.most_at_once <= most
+    assert Behind.at_once == 0
+    assert sum(len(peer.asked) for peer in peers) >= len(BLOCKS)
+
+
 @settings(max_examples=20)
 @given(count=st.integers(1, 3), memory=st.integers(0, 20 * 64 * KiB))
 def test_no_more_is_on_its_way_than_memory_allows(count, memory):
