@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from sessionctx import Node, session
 from sessionctx.blocks import MemoryBlockstore
+from sessionctx.dag import resolve
 from sessionctx.errors import LimitReached
 from sessionctx.fetch import fetch
+from sessionctx.serve import gateway
 from sessionctx.session import Limits
 from sessionctx.testing import samples
 from sessionctx.testing.fakes import FakePeer
@@ -163,3 +165,37 @@ def test_a_node_bounds_calls_without_a_session_and_leaves_sessions_alone():
             assert s.limits == Limits(requests=100)
 
     simulate(main)
+
+
+@pytest.mark.parametrize("form", ["raw", "car"])
+def test_a_gateway_over_a_node_answers_within_its_limits(form):
+    """A request to it is a call without a session, too: the client is told, and no peer is asked."""
+    peer, told = FakePeer.holding("fake://0", FOLDER.blocks), []
+
+    async def receive():
+        await trio.sleep_forever()
+
+    async def send(message):
+        told.append(message)
+
+    async def main():
+        node = Node.over(MemoryBlockstore(), peers=[peer], limits=Limits(requests=0))
+        query = f"format={form}".encode()
+        asked = {"type": "http", "method": "GET", "path": f"/ipfs/{FOLDER.root}", "query_string": query, "headers": []}
+        await gateway(node.blocks)(asked, receive, send)
+
+    simulate(main)
+    assert told[0]["status"] >= 500
+    assert peer.asked == []
+
+
+def test_a_nodes_limits_hold_when_the_store_is_given_by_keyword():
+    peer = FakePeer.holding("fake://0", FOLDER.blocks)
+
+    async def main():
+        node = Node.over(MemoryBlockstore(), peers=[peer], limits=Limits(requests=0))
+        with pytest.raises(LimitReached):
+            await resolve(ref=FOLDER.root, path="name", blocks=node.blocks)
+
+    simulate(main)
+    assert peer.asked == []
