@@ -16,7 +16,7 @@ import attrs
 from sessionctx.fetch.job import Job
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.pool import BEAM, Pool, Standing
-from sessionctx.peers import Health, Outlook, Record
+from sessionctx.peers import Health, Line, Outlook, Record
 
 OVERTAKEN: Final = 0.25
 """A request that crawls is given up if another peer would be done in this part of what it still needs."""
@@ -81,17 +81,21 @@ class _Turn:
         self._likely = pool.first_busy(now)
         self._looked_at = set(self._likely)
         self._rows = [pool.rest_of(row) for row in (pool.ready, pool.unknown)]
+        self._given: dict[Line, int] = {}  # requests of this turn, by endpoint: several peers may be behind one
         self._tried: dict[Job, None] = {}
         self._before: dict[Outlook, float] = {}  # what was expected of those that something was queued at
         self._more()
 
     def _more(self) -> bool:
         """Look at some more free peers; return whether there are any."""
-        return self._join([standing for row in self._rows for standing in row.take(BEAM, self._now)])
+        while found := [standing for row in self._rows for standing in row.take(BEAM, self._now)]:
+            if self._join(found):
+                return True
+        return False
 
     def _join(self, found: Iterable[Standing]) -> bool:
         """Let those of *found* take part that do not yet; return whether there are any."""
-        new = [standing for standing in found if standing.room and standing not in self._looked_at]
+        new = [each for each in found if each.room and each not in self._looked_at and not self._line_is_full(each)]
         for standing in new:
             self._looked_at.add(standing)
             self._likely.append(standing)
@@ -243,10 +247,22 @@ class _Turn:
         self._queue(best.outlook, job.size)
         self._room -= 1
         self._free[best] -= 1
-        if not self._free[best]:
-            del self._free[best]
-            if best.record.health is Health.FRESH:
-                self._likely.remove(best)  # it is not waited for
+        line = best.record.line
+        self._given[line] = self._given.get(line, 0) + 1
+        for each in [each for each in self._free if each.record.line is line]:
+            if not self._free[each] or self._line_is_full(each):
+                self._close(each)
+
+    def _close(self, standing: Standing) -> None:
+        """It gets no more in this turn."""
+        del self._free[standing]
+        if standing.record.health is Health.FRESH:
+            self._likely.remove(standing)  # it is not waited for
+
+    def _line_is_full(self, standing: Standing) -> bool:
+        """Whether its endpoint has got in this turn what it may have, by whichever of the peers behind it."""
+        given = self._given.get(standing.record.line)
+        return given is not None and given >= self._pool.line_room(standing.record)
 
     def undo(self) -> None:
         """Take back what was queued: what comes of the grants is seen when they are carried out."""

@@ -189,6 +189,10 @@ class Pool:
         """Return how much of the *room* at a peer the session's own bound leaves."""
         return room if self.most is None else max(min(room, self.most - record.line.in_flight), 0)
 
+    def line_room(self, record: Record) -> int:
+        """Return how many more requests may go to its endpoint, by whichever of the peers behind it."""
+        return self._bounded(record, record.peer.most - record.line.in_flight)
+
     def _enter(self, standing: Standing, room: int, now: float) -> None:
         record = standing.record
         standing.room = room

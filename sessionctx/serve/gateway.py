@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore
+from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.dag import car_stream, resolve
 from sessionctx.errors import (
     DagError,
@@ -27,7 +27,7 @@ from sessionctx.serve import answer, asgi
 from sessionctx.serve.asgi import App, Receive, Scope, Send
 from sessionctx.serve.log import logger
 from sessionctx.serve.request import Refused, Request, read
-from sessionctx.session import require_trio
+from sessionctx.session import Limits, require_trio
 
 
 def gateway(blocks: Blockstore, *, ahead: int = 4) -> App:
@@ -69,6 +69,11 @@ class _Exchange:
     _send: Send
     _begun: bool = attrs.field(default=False, init=False)
     _watching: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+
+    @property
+    def default_limits(self) -> Limits | None:
+        """Those of the session that answers it, if none is bound: the store's."""
+        return default_limits(self._blocks)
 
     async def run(self) -> None:
         """Answer, unless the client goes away before the answer is complete."""

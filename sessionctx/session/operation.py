@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,11 +24,13 @@ def operation(fn: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, 
     Raises (when awaited):
         NotInTrio: it is awaited outside a trio run, for example under asyncio.
     """
+    first = next(iter(inspect.signature(fn).parameters), "")
 
     @functools.wraps(fn)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
         require_trio(fn.__qualname__)
-        with begin(default_limits=getattr(args[0], "default_limits", None) if args else None):
+        subject = args[0] if args else kwargs.get(first)
+        with begin(default_limits=getattr(subject, "default_limits", None)):
             return await fn(*args, **kwargs)
 
     return run

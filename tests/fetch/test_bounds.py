@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from sessionctx import Node, session
 from sessionctx.blocks import MemoryBlockstore
+from sessionctx.dag import resolve
 from sessionctx.errors import LimitReached
 from sessionctx.fetch import fetch
+from sessionctx.serve import gateway
 from sessionctx.session import Limits
 from sessionctx.testing import samples
 from sessionctx.testing.fakes import FakePeer
@@ -50,6 +52,43 @@ def test_no_peer_ever_has_more_than_its_share(count, most, forked):
 
     simulate(main)
     assert max(peer.worst for peer in peers) <= most
+    assert sum(len(peer.asked) for peer in peers) >= len(BLOCKS)
+
+
+class Behind(FakePeer):
+    """A peer that shares its endpoint with all others of this kind."""
+
+    endpoint = "fake://shared"
+    at_once = 0
+    most_at_once = 0
+
+    async def block(self, cid, *, progress=None):
+        Behind.at_once += 1
+        Behind.most_at_once = max(Behind.most_at_once, Behind.at_once)
+        try:
+            return await super().block(cid, progress=progress)
+        finally:
+            Behind.at_once -= 1
+
+
+@settings(max_examples=20)
+@given(count=st.integers(2, 4), most=st.integers(1, 5), forked=st.booleans())
+def test_peers_behind_one_endpoint_share_its_bound(count, most, forked):
+    """However many peers stand behind one endpoint, it has no more requests than the bound at a time."""
+    peers = [Behind.holding(f"fake://shared/{n}", BLOCKS, latency=0.05, rate=MiB) for n in range(count)]
+    Behind.at_once = Behind.most_at_once = 0
+
+    async def main():
+        with session.begin(peers=peers, limits=Limits(in_flight_per_peer=most)) as s, trio.fail_after(100):
+            if not forked:
+                await all_at_once(s)
+                return
+            with session.fork() as fork:
+                await all_at_once(fork)
+
+    simulate(main)
+    assert Behind.most_at_once <= most
+    assert Behind.at_once == 0
     assert sum(len(peer.asked) for peer in peers) >= len(BLOCKS)
 
 
@@ -126,3 +165,37 @@ def test_a_node_bounds_calls_without_a_session_and_leaves_sessions_alone():
             assert s.limits == Limits(requests=100)
 
     simulate(main)
+
+
+@pytest.mark.parametrize("form", ["raw", "car"])
+def test_a_gateway_over_a_node_answers_within_its_limits(form):
+    """A request to it is a call without a session, too: the client is told, and no peer is asked."""
+    peer, told = FakePeer.holding("fake://0", FOLDER.blocks), []
+
+    async def receive():
+        await trio.sleep_forever()
+
+    async def send(message):
+        told.append(message)
+
+    async def main():
+        node = Node.over(MemoryBlockstore(), peers=[peer], limits=Limits(requests=0))
+        query = f"format={form}".encode()
+        asked = {"type": "http", "method": "GET", "path": f"/ipfs/{FOLDER.root}", "query_string": query, "headers": []}
+        await gateway(node.blocks)(asked, receive, send)
+
+    simulate(main)
+    assert told[0]["status"] >= 500
+    assert peer.asked == []
+
+
+def test_a_nodes_limits_hold_when_the_store_is_given_by_keyword():
+    peer = FakePeer.holding("fake://0", FOLDER.blocks)
+
+    async def main():
+        node = Node.over(MemoryBlockstore(), peers=[peer], limits=Limits(requests=0))
+        with pytest.raises(LimitReached):
+            await resolve(ref=FOLDER.root, path="name", blocks=node.blocks)
+
+    simulate(main)
+    assert peer.asked == []
