@@ -253,8 +253,8 @@ class Fetcher:
     def end(self) -> None:
         """The session ends: what its peers lack and who lied is known above from now on."""
         del _TREE.of(self.session.root)[self]
-        if self.met.memory is not None:
-            self.met.memory.learn(self.met.records)
+        for memory in self.met.memories:
+            memory.learn(self.met.records)
         self.pool.close()
         self._poke_tree()
 
