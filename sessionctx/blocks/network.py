@@ -95,7 +95,7 @@ class NetworkBlocks:
         if self.routers or self._memory is not None:
             fetcher = FETCHER.of(s)
             fetcher.searching.add(self.routers)
-            if self._memory is not None and fetcher.met.memory is None:
+            if self._memory is not None:
                 fetcher.met.remember(self._memory)
 
     def small(self) -> float:

@@ -27,8 +27,8 @@ class Acquaintances:
     _ledger: Ledger
     _pool: Pool
     _transports: dict[Record, Transport] = attrs.field(factory=dict[Record, Transport], init=False)
-    memory: Memory | None = attrs.field(default=None, init=False)
-    """What is known of peers from before."""
+    memories: list[Memory] = attrs.field(factory=list[Memory], init=False)
+    """What the nodes that are used in the session know of peers from before."""
     _known: set[str] = attrs.field(factory=set[str], init=False, repr=False)
 
     @property
@@ -66,16 +66,28 @@ class Acquaintances:
             record.cars = False
         if (liar := in_quarantine(peer)) is not None:
             record.ban(liar.reason)
-        if self.memory is not None:
-            self.memory.recall(record)
+        for memory in self.memories:
+            memory.recall(record)
         self._transports.setdefault(record, transport)
         self._pool.add(record)
         return record
 
     def remember(self, memory: Memory) -> None:
-        """Begin from what *memory* knows of peers that are met from now on, and tell it what was learnt in the end."""
-        self.memory = memory
-        memory.attach(self)
+        """Begin from what *memory* knows of peers that are not proven yet, and tell it what was learnt in the end."""
+        if memory not in self.memories:
+            self.memories.append(memory)
+            memory.attach(self)
+            for record in self._transports:
+                memory.recall(record)
+                record.line.changed()
+
+    def shun(self, liar: Peer, reason: str) -> bool:
+        """Ask *liar* no more, which lied to somebody else; return whether it was a peer here."""
+        found = [record for record in self._transports if record.peer.address == liar.address]
+        for record in found:
+            record.ban(reason)
+            record.line.changed()
+        return bool(found)
 
     def may_carry(self) -> bool:
         """Whether any peer may send a CAR, as far as is known."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Final, Protocol
 from weakref import WeakSet
 
@@ -19,6 +20,9 @@ from sessionctx.peers import Prior, Record, from_json, learnt, merged, recall, t
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Bytes of a file that are read; a larger one is none of ours."""
+
+_writing = Lock()
+"""Held by the worker thread that writes: nodes of one process that share a folder take turns."""
 
 log = logging.getLogger("sessionctx.fetch")
 
@@ -54,11 +58,14 @@ class Memory:
 
     def learn(self, records: Iterable[Record]) -> None:
         """Remember what these records say."""
-        self._new |= learnt(records, time.time())
+        self._new |= learnt(records, time.time(), self._priors | self._new)
 
     async def load(self) -> None:
         """Read the file, if there is one. One that is damaged or somebody else's is left out, with a warning."""
-        self._priors = await trio.to_thread.run_sync(self._read)
+        try:
+            self._priors = await trio.to_thread.run_sync(self._read)
+        except (OSError, ValueError) as error:
+            log.warning("%s is not used, and will be written anew: %s", self.path, error)
 
     async def save(self) -> None:
         """Write what was learnt, beside what others have written meanwhile; not at all if that is nothing."""
@@ -74,22 +81,26 @@ class Memory:
                 return from_json(json.loads(file.read(MOST_BYTES)))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
-            log.warning("%s is not used, and will be written anew: %s", self.path, error)
-            return {}
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
 
     def _write(self) -> None:
         """Write it whole, or not at all: it is only a hint, so a failure is told and that is all."""
-        now = time.time()
-        text = json.dumps(to_json(merged(self._read(), self._new, now)), indent=1, sort_keys=True)
         part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         try:
-            with part.open("w", encoding="utf-8") as file:
-                file.write(text)
+            with _writing, part.open("w", encoding="utf-8") as file:
+                json.dump(to_json(merged(self._others(), self._new, time.time())), file, indent=1, sort_keys=True)
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(self.path)
+                part.replace(self.path)
         except OSError as error:
             log.warning("what was learnt of peers could not be kept in %s: %s", self.path, error)
             with suppress(OSError):
                 part.unlink()
+
+    def _others(self) -> dict[str, Prior]:
+        """What is there now; that it is damaged was told when it was loaded."""
+        try:
+            return self._read()
+        except (OSError, ValueError):
+            return {}

@@ -6,6 +6,8 @@ A session may be a single call; a liar that each of them has to find out by itse
 from __future__ import annotations
 
 import logging
+from typing import Protocol
+from weakref import WeakSet
 
 import attrs
 import trio
@@ -26,14 +28,34 @@ class Quarantined:
     """When it lied, in trio's time (``trio.current_time()``)."""
 
 
-_LIARS: trio.lowlevel.RunVar[dict[str, Quarantined]] = trio.lowlevel.RunVar("sessionctx.quarantine")
+class Shuns(Protocol):
+    """Somebody who asks peers."""
+
+    def shun(self, liar: Peer, reason: str) -> None:
+        """Ask *liar* no more."""
+        ...
+
+
+@attrs.define(eq=False)
+class _Quarantine:
+    """That of one trio run."""
+
+    liars: dict[str, Quarantined] = attrs.field(factory=dict[str, Quarantined])
+    """By address, which may hold credentials."""
+    told: WeakSet[Shuns] = attrs.field(factory=WeakSet["Shuns"])
+    """Who may have met a liar before it lied."""
+
+
+_QUARANTINE: trio.lowlevel.RunVar[_Quarantine] = trio.lowlevel.RunVar("sessionctx.quarantine")
 
 
 def quarantine(peer: Peer, reason: str) -> None:
     """Let no session of this trio run ask *peer* from now on, and say so."""
-    liars = _liars()
-    if peer.address not in liars:
-        liars[peer.address] = Quarantined(peer.public, reason, trio.current_time())
+    here = _here()
+    if peer.address not in here.liars:
+        here.liars[peer.address] = Quarantined(peer.public, reason, trio.current_time())
+        for other in tuple(here.told):
+            other.shun(peer, reason)
         log.warning(
             "%s is not asked any more: %s. Remove it from your peers, or fix it and call sessionctx.fetch.pardon(url)",
             peer.public,
@@ -41,14 +63,19 @@ def quarantine(peer: Peer, reason: str) -> None:
         )
 
 
+def tell_of_liars(asker: Shuns) -> None:
+    """Let *asker* know of each peer that is quarantined from now on, as long as it lives."""
+    _here().told.add(asker)
+
+
 def in_quarantine(peer: Peer) -> Quarantined | None:
     """Return why *peer* is not asked any more, if it is not."""
-    return _liars().get(peer.address)
+    return _here().liars.get(peer.address)
 
 
 def quarantined() -> tuple[Quarantined, ...]:
     """Return the peers that lied in this trio run, the first one first. They are asked by no session any more."""
-    return tuple(_liars().values())
+    return tuple(_here().liars.values())
 
 
 def pardon(url: str) -> None:
@@ -57,18 +84,18 @@ def pardon(url: str) -> None:
     Raises:
         LookupError: it is not in quarantine.
     """
-    liars = _liars()
+    liars = _here().liars
     found = [address for address, liar in liars.items() if url.rstrip("/") in (address, liar.url)]
     if not found:
-        raise LookupError(f"{url!r} is not in quarantine; those that are: {[liar.url for liar in liars.values()]}")
+        raise LookupError(f"that peer is not in quarantine; those that are: {[liar.url for liar in liars.values()]}")
     for address in found:
         del liars[address]
 
 
-def _liars() -> dict[str, Quarantined]:
+def _here() -> _Quarantine:
     try:
-        return _LIARS.get()
+        return _QUARANTINE.get()
     except LookupError:
-        liars: dict[str, Quarantined] = {}
-        _LIARS.set(liars)
-        return liars
+        here = _Quarantine()
+        _QUARANTINE.set(here)
+        return here

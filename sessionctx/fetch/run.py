@@ -16,9 +16,7 @@ import attrs
 import trio
 
 from sessionctx.content import CID, RAW, Block, Verifier
-from sessionctx.errors import (
-    LimitReached,
-)
+from sessionctx.errors import LimitReached
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Covers
 from sessionctx.fetch.ends import Ends
@@ -28,11 +26,12 @@ from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.noting import Noting
 from sessionctx.fetch.plan import Grant, assign, look_again
 from sessionctx.fetch.pool import USUAL_SIZE, Pool
+from sessionctx.fetch.quarantine import tell_of_liars
 from sessionctx.fetch.searching import Searching
 from sessionctx.fetch.verdict import verdict
 from sessionctx.fetch.waiting import Waiting
 from sessionctx.fetch.window import open_up
-from sessionctx.peers import LEDGER, Ask, Ledger, Record
+from sessionctx.peers import LEDGER, Ask, Ledger, Peer, Record
 from sessionctx.session import Session, Slot, events
 from sessionctx.transports import Transport
 
@@ -250,11 +249,16 @@ class Fetcher:
             job.poke()
         pump_tree(self.session)
 
+    def shun(self, liar: Peer, reason: str) -> None:
+        """A peer lied to another session: it is asked no more here, and jobs that counted on it look again."""
+        if self.met.shun(liar, reason):
+            self._poke_tree()
+
     def end(self) -> None:
         """The session ends: what its peers lack and who lied is known above from now on."""
         del _TREE.of(self.session.root)[self]
-        if self.met.memory is not None:
-            self.met.memory.learn(self.met.records)
+        for memory in self.met.memories:
+            memory.learn(self.met.records)
         self.pool.close()
         self._poke_tree()
 
@@ -264,6 +268,7 @@ _TREE: Slot[dict[Fetcher, None]] = Slot("fetchers", make=lambda _: {})
 
 def _make(s: Session) -> Fetcher:
     fetcher = Fetcher(s, LEDGER.of(s))
+    tell_of_liars(fetcher)
     _TREE.of(s.root)[fetcher] = None
     return fetcher
 

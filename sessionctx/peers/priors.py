@@ -6,12 +6,14 @@ A prior is a hint for the first choice, and no verdict: a peer that it is known 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import isfinite
+from math import inf
+from sys import float_info
 from typing import Final, cast
 
 import attrs
 
-from sessionctx.peers.record import Record
+from sessionctx.peers.health import Health
+from sessionctx.peers.record import LEAST_LATENCY, Record
 
 HALF_LIFE: Final = 86_400.0
 """Seconds in which a prior loses half of its weight."""
@@ -19,6 +21,9 @@ FORGOTTEN: Final = 7 * 86_400.0
 """Seconds after which it is forgotten."""
 MOST: Final = 1000
 """Peers that are remembered; those that were seen longest ago are forgotten first."""
+LATENCIES: Final = (LEAST_LATENCY, 3600.0)
+RATES: Final = (1.0, 1e12)
+"""What is read must lie within these, so that arithmetic with it stays finite whatever a file says."""
 
 
 @attrs.frozen
@@ -39,13 +44,23 @@ class Prior:
         return 0.0 if age >= FORGOTTEN else 0.5 ** (age / HALF_LIFE)
 
 
-def learnt(records: Iterable[Record], now: float) -> dict[str, Prior]:
-    """Return what the *records* of peers that were asked say, by public address. *now* is in seconds since 1970."""
-    return {
-        record.peer.public: Prior(now, record.median, record.rate, record.success, record.hits, record.cars)
-        for record in records
-        if record.asked and record.median is not None
-    }
+def learnt(records: Iterable[Record], now: float, known: Mapping[str, Prior] | None = None) -> dict[str, Prior]:
+    """Return what the *records* of peers that were asked say, by public address. *now* is in seconds since 1970.
+
+    A peer that was never heard keeps what is *known* of it, as old as that is, and only loses by its failures. How fast
+    a liar was is of no use to anybody.
+    """
+    found: dict[str, Prior] = {}
+    for record in records:
+        public = record.peer.public
+        if not record.asked or record.health is Health.BANNED:
+            continue
+        if record.nearest is not None:  # that is never recalled: it was heard
+            found[public] = Prior(now, record.median, record.rate, record.success, record.hits, record.cars)
+        elif known is not None and public in known:
+            old = known[public]
+            found[public] = attrs.evolve(old, success=min(old.success, record.success))
+    return found
 
 
 def recall(record: Record, prior: Prior, now: float) -> None:
@@ -64,12 +79,19 @@ def recall(record: Record, prior: Prior, now: float) -> None:
 
 
 def merged(old: Mapping[str, Prior], new: Mapping[str, Prior], now: float) -> dict[str, Prior]:
-    """Return both, the later of each peer, without those that are forgotten and at most 1,000."""
+    """Return both, the later of each peer, without those that are forgotten and at most 1,000.
+
+    What claims to be from the future, because a clock was wrong, counts as the oldest.
+    """
+
+    def when(prior: Prior) -> float:
+        return prior.seen if prior.seen <= now else 0.0
+
     both = dict(old)
     for public, prior in new.items():
-        if public not in both or prior.seen >= both[public].seen:
+        if public not in both or when(prior) >= when(both[public]):
             both[public] = prior
-    kept = sorted((item for item in both.items() if item[1].weight(now)), key=lambda item: -item[1].seen)
+    kept = sorted((item for item in both.items() if item[1].weight(now)), key=lambda item: -when(item[1]))
     return dict(kept[:MOST])
 
 
@@ -99,25 +121,17 @@ def _mapping(value: object) -> Mapping[str, object] | None:
 def _prior(fields: Mapping[str, object] | None) -> Prior | None:
     if fields is None:
         return None
-    seen, latency, rate = (_positive(fields.get(name)) for name in ("seen", "latency", "rate"))
-    success, hits = _share(fields.get("success")), _share(fields.get("hits"))
+    seen = _number(fields.get("seen"), 0.0, inf)
+    latency, rate = _number(fields.get("latency"), *LATENCIES), _number(fields.get("rate"), *RATES)
+    success, hits = (_number(fields.get(name), 0.0, 1.0) for name in ("success", "hits"))
     cars = fields.get("cars")
     if seen is None or success is None or hits is None:
         return None
     return Prior(seen, latency, rate, success, hits, cars if isinstance(cars, bool) else None)
 
 
-def _positive(value: object) -> float | None:
-    number = _number(value)
-    return number if number is not None and number > 0 else None
-
-
-def _share(value: object) -> float | None:
-    number = _number(value)
-    return number if number is not None and 0 <= number <= 1 else None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+def _number(value: object, least: float, most: float) -> float | None:
+    """Return the number if it is one from *least* to *most*, and finite: an int in JSON may exceed any float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    return float(value) if least <= value <= min(most, float_info.max) else None

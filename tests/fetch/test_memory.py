@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 
 import pytest
+import trio
 
 from sessionctx import Node, session
+from sessionctx.fetch import FETCHER, Memory
 from sessionctx.node import MEMORY_NAME
+from sessionctx.peers import Ledger, Peer
 from sessionctx.session import events
 from sessionctx.testing import samples
 from sessionctx.testing.fakes import FakePeer
@@ -57,12 +61,12 @@ async def test_without_anything_learnt_nothing_is_written(tmp_path, autojump_clo
     assert not (tmp_path / MEMORY_NAME).exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 9}', "\0" * 10])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 9}', "\0" * 10, "[" * 200_000])
 async def test_a_damaged_file_is_told_and_written_anew(text, tmp_path, autojump_clock, caplog):
     (tmp_path / MEMORY_NAME).write_text(text)
     with caplog.at_level(logging.WARNING, "sessionctx.fetch"):
         await run(tmp_path, pool(), [MORE[0].cid])
-    assert MEMORY_NAME in caplog.text
+    assert len([told for told in caplog.records if MEMORY_NAME in told.getMessage()]) == 1
     assert json.loads((tmp_path / MEMORY_NAME).read_text())["version"] == 1
 
 
@@ -73,3 +77,53 @@ async def test_two_nodes_on_one_folder_keep_what_both_have_learnt(tmp_path, auto
             await node.blocks.get(MORE[0].cid)
         await run(tmp_path, [other], [MORE[1].cid])
     assert set(json.loads((tmp_path / MEMORY_NAME).read_text())["peers"]) == {"fake://slow", "fake://fast"}
+
+
+async def test_two_nodes_in_one_session_both_learn(tmp_path, autojump_clock):
+    async with Node.open(tmp_path / "a") as one, Node.open(tmp_path / "b") as other:
+        with session.begin(peers=pool()):
+            await one.blocks.get(MORE[0].cid)
+            await other.blocks.get(MORE[1].cid)
+    assert (tmp_path / "a" / MEMORY_NAME).exists()
+    assert (tmp_path / "b" / MEMORY_NAME).exists()
+
+
+async def test_who_was_met_before_the_node_is_recalled_too(tmp_path, autojump_clock):
+    await run(tmp_path, pool(), [block.cid for block in FILE.blocks])
+    peers = pool()
+    with session.begin(peers=peers) as s:
+        FETCHER.of(s).met.meet()
+        async with Node.open(tmp_path) as node:
+            await node.blocks.get(MORE[0].cid)
+    assert not peers[0].asked
+
+
+async def test_saving_at_the_same_time_loses_nothing(tmp_path, caplog):
+    path = tmp_path / MEMORY_NAME
+    async with trio.open_nursery() as nursery:
+        for n in range(8):
+            record = Ledger().add(Peer(f"fake://{n}", f"fake://{n}"))
+            record.asked = 1
+            record.heard(latency=0.1, rate=1e6)
+            memory = Memory(path)
+            memory.learn([record])
+            nursery.start_soon(memory.save)
+    assert set(json.loads(path.read_text())["peers"]) == {f"fake://{n}" for n in range(8)}
+    assert not caplog.records
+    assert [each.name for each in tmp_path.iterdir()] == [MEMORY_NAME]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_it_is_saved_however_the_node_is_left(cancelled, tmp_path, autojump_clock):
+    with trio.CancelScope() as scope:
+        try:
+            async with Node.open(tmp_path) as node:
+                with session.begin(peers=pool()):
+                    await node.blocks.get(MORE[0].cid)
+                if not cancelled:
+                    raise KeyError
+                scope.cancel()
+                await trio.sleep_forever()
+        except KeyError:
+            pass
+    assert time.time() - json.loads((tmp_path / MEMORY_NAME).read_text())["peers"]["fake://fast"]["seen"] < 60

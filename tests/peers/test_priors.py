@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.peers import Health, Ledger, Peer, Prior, from_json, learnt, merged, recall, to_json
+from sessionctx.peers import Health, Ledger, Peer, Prior, Typical, from_json, learnt, merged, outlook, recall, to_json
 from sessionctx.peers.priors import FORGOTTEN, HALF_LIFE, MOST
 
 NOW = 1e9
@@ -79,10 +80,47 @@ def test_it_is_bounded_and_keeps_the_latest():
     assert set(merged({}, many, NOW)) == {f"{n}" for n in range(MOST)}
 
 
+@given(number=st.one_of(st.floats(), st.integers(), st.just(10**400)), age=st.floats(0, FORGOTTEN))
+def test_whatever_a_file_says_arithmetic_stays_finite(number, age):
+    fields = {"seen": NOW, "latency": number, "rate": number, "success": 1, "hits": 1}
+    (prior,) = from_json({"version": 1, "peers": {"a": fields}}).values()
+    record = record_of()
+    recall(record, prior, NOW + age)
+    assert isfinite(outlook(record, Typical(), 0.0).expected(1e6))
+
+
+@pytest.mark.parametrize("seen", [10**400, float("nan"), float("inf"), -1])
+def test_a_time_that_is_none_leaves_the_peer_out(seen):
+    assert from_json({"version": 1, "peers": {"a": {"seen": seen, "success": 1, "hits": 1}}}) == {}
+
+
+def test_what_claims_to_be_from_the_future_gives_way():
+    many = {f"{n}": Prior(NOW + 1 + n) for n in range(MOST)}
+    kept = merged(many, {"0": Prior(NOW), "new": Prior(NOW)}, NOW)
+    assert (kept["0"], kept["new"]) == (Prior(NOW), Prior(NOW))
+
+
+def test_a_peer_that_never_answered_keeps_the_age_of_what_was_known():
+    record, old = record_of("https://a"), Prior(NOW, 0.1, 1e6)
+    recall(record, old, NOW + HALF_LIFE)
+    record.asked, record.success = 1, 0.75
+    assert learnt([record], NOW + HALF_LIFE, {"https://a": old}) == {"https://a": Prior(NOW, 0.1, 1e6, 0.75)}
+    assert learnt([record], NOW + HALF_LIFE) == {}
+
+
+def test_a_liar_is_not_recommended():
+    record = record_of()
+    record.asked = 1
+    record.heard(latency=0.1, rate=5.0)
+    record.ban("it lied")
+    assert learnt([record], NOW) == {}
+
+
 def test_only_who_was_asked_is_remembered_and_without_secrets():
     ledger = Ledger()
     record, silent = (ledger.add(Peer(f"https://u:secret@{n}", f"https://{n}")) for n in "ab")
-    record.asked, record.median, record.rate = 3, 0.1, 5.0
+    record.asked = 3
+    record.heard(latency=0.1, rate=5.0)
     found = learnt([record, silent], NOW)
     assert found == {"https://a": Prior(NOW, 0.1, 5.0)}
     assert "secret" not in json.dumps(to_json(found))

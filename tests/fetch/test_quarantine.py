@@ -1,0 +1,117 @@
+"""Quarantine: who lied to one session is asked by no other in the trio run, until it is pardoned."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import trio
+
+from sessionctx import session
+from sessionctx.errors import FetchFailed, Lied
+from sessionctx.fetch import fetch, pardon, quarantined
+from sessionctx.testing import samples
+from sessionctx.testing.fakes import FakePeer
+
+BLOCKS = samples.blocks(6, 5000)
+LIAR = "fake://liar"
+
+
+def liar():
+    return FakePeer.holding(LIAR, BLOCKS, lies=True)
+
+
+def honest():
+    return FakePeer.holding("fake://honest", BLOCKS, latency=0.05)
+
+
+async def lie(peer):
+    with session.begin(peers=[peer]) as s, pytest.raises(FetchFailed):
+        await fetch(s, BLOCKS[0].cid)
+
+
+async def test_a_later_session_does_not_ask_it_and_names_it(autojump_clock):
+    peer = liar()
+    await lie(peer)
+    with session.begin(peers=[peer]) as s, pytest.raises(FetchFailed) as refused:
+        await fetch(s, BLOCKS[1].cid)
+    assert len(peer.asked) == 1
+    assert LIAR in str(refused.value)
+
+
+async def test_a_session_that_had_met_it_does_not_ask_it_either(autojump_clock):
+    peer, other = liar(), honest()
+    with session.begin(peers=[peer, other]) as s:
+        peer.lies = False
+        await fetch(s, BLOCKS[1].cid)
+        assert peer.asked
+        peer.lies = True
+        with session.leave():
+            await lie(peer)
+        before = len(peer.asked)
+        for block in BLOCKS[2:]:
+            assert await fetch(s, block.cid) == block.data
+    assert len(peer.asked) == before
+
+
+async def test_who_waits_for_it_alone_is_told(autojump_clock):
+    """A request that is under way when the peer lies to somebody else does not keep its session waiting for more."""
+    peer = liar()
+    ended = []
+
+    async def wait():
+        with session.begin(peers=[peer]) as s, pytest.raises(FetchFailed) as refused:
+            await fetch(s, BLOCKS[1].cid)
+        ended.append(refused.value)
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            nursery.start_soon(wait)
+    assert [type(reason) for error in ended for reason in error.reasons.values()] == [Lied, Lied]
+
+
+async def test_a_pardon_lets_new_sessions_ask_again(autojump_clock):
+    peer = liar()
+    await lie(peer)
+    peer.lies = False
+    pardon(LIAR)
+    assert quarantined() == ()
+    with session.begin(peers=[peer]) as s:
+        assert await fetch(s, BLOCKS[1].cid) == BLOCKS[1].data
+
+
+async def test_it_is_named_once_to_the_user(autojump_clock, caplog):
+    with caplog.at_level(logging.WARNING, "sessionctx.fetch"):
+        await lie(liar())
+        await lie(liar())
+    (told,) = caplog.records
+    assert LIAR in told.getMessage()
+    assert "pardon" in told.getMessage()
+    (kept,) = quarantined()
+    assert kept.url == LIAR
+    assert 0 <= trio.current_time() - kept.since < 1
+    assert "do not match" in kept.reason
+
+
+async def test_who_merely_fails_is_not_quarantined(autojump_clock):
+    with session.begin(peers=[FakePeer.holding("fake://lacks", [])]) as s, pytest.raises(LookupError):
+        await fetch(s, BLOCKS[0].cid)
+    assert quarantined() == ()
+
+
+async def test_a_pardon_of_nobody_is_an_error_that_shows_no_secret():
+    with pytest.raises(LookupError, match="not in quarantine") as refused:
+        pardon("https://user:secret@a.example")
+    assert "secret" not in str(refused.value)
+
+
+def test_another_run_knows_nothing_of_it():
+    async def first():
+        await lie(liar())
+        return len(quarantined())
+
+    async def second():
+        return len(quarantined())
+
+    assert (trio.run(first), trio.run(second)) == (1, 0)
