@@ -215,4 +215,4 @@ def test_a_hedge_rescues_the_tail(race):
 
     took, account = trio.run(main, clock=MockClock(autojump_threshold=0))
     assert took[int(0.98 * len(took))] <= 0.3
-    assert account.requests <= 1.1 * len(FILE)
+    assert account.requests <= 1.1 * len(FILE) + 8  # the bucket is full at the beginning
