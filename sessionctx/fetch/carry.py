@@ -5,6 +5,7 @@ A carry never fails anybody: what it does not bring is asked for block by block,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -38,11 +39,15 @@ TICK: Final = 0.05
 """Seconds between two looks at how it gets on."""
 OVERTAKEN: Final = 512 * 1024
 """Bytes in a row that are of no use, after which a CAR is left."""
+EACH: Final = 256
+"""Bytes that a block of no use counts for, on top of its own."""
 MUCH_SOONER: Final = 0.25
 """Part of the time that a CAR still needs, in which another peer would bring all of it: then that one is asked."""
 MOST_MOVES: Final = 2
 MOST_HELP: Final = 16
 """Blocks that others bring at a time, from the far end of a CAR."""
+
+log = logging.getLogger("sessionctx.fetch")
 
 Keep = Callable[[list[Block]], Awaitable[object]]
 """Stores verified blocks."""
@@ -92,9 +97,13 @@ class Carry:
         """Ask one peer for it, and take in what comes."""
         fetcher = self.fetcher
         fetcher.covers.asked(self._cover)
+        self._unused = 0
         with fetcher.noting(job, ask) as noting:
             await self._beside(partial(self._watch, helpers, ask), partial(self._receive, ask, noting))
-            fetcher.ends.found(job, ask, noting.kept, wasted=self._unused, timed=False)
+            if self._left_early and not (noting.kept and self._cover.open):
+                fetcher.ends.dropped(job, ask, kept=noting.kept)  # others were faster with everything, or it stalled
+            else:
+                fetcher.ends.found(job, ask, noting.kept, wasted=self._unused, timed=False)
             if not self._moved:
                 fetcher.needs.drop(job)
         fetcher.covers.asked(self._cover)
@@ -147,12 +156,12 @@ class Carry:
         sweep, unexpected, useful = self.sweep, 0, 0
         async for cid, data in answer:
             if not sweep.expects(cid.multihash):
-                unexpected += len(data)
-                self._unused = unexpected
-                if noting.kept and unexpected - useful > OVERTAKEN:
+                self._unused += len(data)
+                unexpected += EACH + len(data)  # so that empty ones do not come for ever
+                if sweep.done or (noting.kept and unexpected - useful > OVERTAKEN):
                     self._left_early = True  # others have brought what it brings now
                     return
-                if unexpected > STRIPE + sweep.came:
+                if unexpected > STRIPE + sweep.came + EACH * sweep.blocks:
                     raise BadAnswer(
                         f"{ask.record.peer.public} sends what nobody asked for", peer=ask.record.peer.public
                     )
@@ -163,26 +172,45 @@ class Carry:
             await self._take(Block.vouched(cid, data), ask)
             if sweep.done or self._too_long():
                 return
-            if self.fetcher.session.account.bytes_spent():
+            if self._left_early or self.fetcher.session.account.bytes_spent():
                 self._left_early = True
                 return
 
     async def _take(self, block: Block, ask: Ask) -> None:
         if self.fetcher.give(block, ask.record):
             return  # whoever waits for it keeps it, too
-        self.fetcher.covers.held[block.cid.multihash] = block.data
+        self._hold([block])
         self._batch.append(block)
         self._batch_bytes += len(block.data)
         if self._batch_bytes >= BATCH or len(self._batch) >= BATCH_BLOCKS:
             await self._store()
 
     async def _store(self) -> None:
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        """Store the batch. A store that fails ends the carry; whoever gets the blocks one by one sees the error."""
+        batch, size = self._batch, self._batch_bytes
+        self._batch, self._batch_bytes = [], 0
         try:
-            await self.keep(batch)
+            await self._keep(batch)
+        except trio.Cancelled:
+            self._batch, self._batch_bytes = batch, size  # to be stored on the way out
+            self._hold(batch)
+            raise
+
+    async def _keep(self, blocks: list[Block]) -> None:
+        """Have *blocks* stored, and hand them out meanwhile."""
+        self._hold(blocks)
+        try:
+            await self.keep(blocks)
+        except Exception as error:  # noqa: BLE001  # no peer's fault, and seen by whoever stores a block alone
+            log.info("%d blocks of a CAR could not be stored: %s", len(blocks), error)
+            self._left_early = True
         finally:
-            for block in batch:
+            for block in blocks:
                 self.fetcher.covers.held.pop(block.cid.multihash, None)
+
+    def _hold(self, blocks: list[Block]) -> None:
+        for block in blocks:
+            self.fetcher.covers.held[block.cid.multihash] = block.data
 
     async def _flush(self) -> None:
         """Store the rest, even on the way out: what is verified is not fetched again."""
@@ -201,11 +229,16 @@ class Carry:
         covers, record = self.fetcher.covers, ask.record
         while True:
             await trio.sleep(TICK)
+            if self.sweep.done:
+                self._left_early = True  # others have brought the rest
+                self._stop()
+                return
             silent = trio.current_time() - ask.heard
             if silent >= max(STALL, 4 * (record.latency or 0.0)):
-                covers.give_up(self._cover)
-                pump_tree(self.fetcher.session)
-                return
+                if self._cover.open:
+                    covers.give_up(self._cover)
+                    pump_tree(self.fetcher.session)
+                continue
             if self._is_slow(ask):
                 self._moved, self._moves = True, self._moves + 1
                 self._stop()
@@ -245,7 +278,7 @@ class Carry:
         try:
             block = await self.fetcher.one(job)
             if block is not None:
-                await self.keep([block])
+                await self._keep([block])
         finally:
             self._helping.discard(job.cid.multihash)
 

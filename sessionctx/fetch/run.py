@@ -76,7 +76,7 @@ class Fetcher:
         """Return the verified bytes of *cid*; *near* names a block that links to it."""
         Verifier(cid)  # a hash that cannot be checked here is nobody's fault but the name's
         name = cid.multihash
-        held = self.covers.held.get(name)
+        held = self._held(name)
         if held is not None:
             await trio.lowlevel.checkpoint()
             return held
@@ -88,6 +88,11 @@ class Fetcher:
         self._size += 0.1 * (len(block.data) - self._size)
         self.pool.size = self._size
         return block.data
+
+    def _held(self, name: bytes) -> bytes | None:
+        """Return the verified bytes of what is here, and about to be stored."""
+        came = (job.data for job in self._jobs.get(name, ()) if job.data is not None)
+        return self.covers.held.get(name) if name in self.covers.held else next(came, None)
 
     async def one(self, job: Waiting) -> Block | None:
         """Do *job*, for one block; returns that, or None if nobody served it."""

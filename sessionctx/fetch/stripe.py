@@ -7,6 +7,7 @@ depth first: so what it will bring last is the far end of what is missing, and o
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, Literal, TypeAlias
@@ -55,6 +56,30 @@ def everything(block: Block) -> Iterable[CID]:
 
 
 @attrs.define(eq=False)
+class _Run:
+    """Links of one block that are missing, between the runs that come *sooner* and *later*: a ring around an empty one,
+    so that no change takes longer the more of them there are.
+    """
+
+    links: OrderedDict[bytes, CID] = attrs.field(factory=OrderedDict[bytes, CID])
+    """(A plain dict would look for its first one among all that have left.)"""
+    sooner: _Run = attrs.field(init=False, repr=False)
+    later: _Run = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.sooner = self.later = self
+
+    def enter(self, sooner: _Run) -> None:
+        """Take the place right behind *sooner*."""
+        self.sooner, self.later = sooner, sooner.later
+        sooner.later = self.later.sooner = self
+
+    def leave(self) -> None:
+        """Close the gap."""
+        self.sooner.later, self.later.sooner = self.later, self.sooner
+
+
+@attrs.define(eq=False)
 class Sweep:
     """What one CAR is to bring, and what of it is still missing, as far as that is known."""
 
@@ -70,13 +95,13 @@ class Sweep:
     came: int = attrs.field(default=0, init=False)
     """Bytes of the blocks that have come."""
     blocks: int = attrs.field(default=0, init=False)
-    _runs: list[dict[bytes, CID]] = attrs.field(factory=list[dict[bytes, CID]], init=False)
-    """What is missing, link by link, the links of one block together; what comes last first."""
-    _run_of: dict[bytes, dict[bytes, CID]] = attrs.field(factory=dict[bytes, dict[bytes, CID]], init=False)
+    _ends: _Run = attrs.field(factory=_Run, init=False, repr=False)
+    """Before what comes next, and behind what comes last."""
+    _run_of: dict[bytes, _Run] = attrs.field(factory=dict[bytes, "_Run"], init=False, repr=False)
     _seen: set[bytes] = attrs.field(factory=set[bytes], init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._expect([self.root], 0)
+        self._expect([self.root], self._ends)
 
     def __len__(self) -> int:
         return len(self._run_of)
@@ -96,24 +121,27 @@ class Sweep:
         run = self._run_of.pop(name, None)
         if run is None:
             return
-        cid = run[name]
-        at = self._index(run) + (next(iter(run)) == name)  # its links come next, or when all before it have come
-        del run[name]
+        cid = run.links[name]
+        first = next(iter(run.links)) == name  # then its links come next; or else when all of these have come
+        del run.links[name]
         self._seen.add(name)
         self.blocks += 1
         self.came += len(block.data)
         with suppress(SessionctxError):  # what cannot be read leads nowhere; whoever walks will say so
-            self._expect(self.follow(Block.vouched(cid, block.data)), at)
-        if not run:
-            del self._runs[self._index(run)]
+            self._expect(self.follow(Block.vouched(cid, block.data)), run.sooner if first else run)
+        if not run.links:
+            run.leave()
 
     def next(self) -> CID | None:
         """Return what should come next, if the CAR is depth first."""
-        return next(iter(self._runs[-1].values())) if self._runs else None
+        return next(iter(self._ends.later.links.values()), None)
 
     def from_the_end(self) -> Iterator[CID]:
         """Iterate over what is known to be missing, beginning with what should come last."""
-        return (cid for run in self._runs for cid in reversed(run.values()))
+        run = self._ends.sooner
+        while run is not self._ends:
+            yield from reversed(run.links.values())
+            run = run.sooner
 
     def mean(self) -> float:
         """Return the bytes of a block, on average."""
@@ -124,19 +152,18 @@ class Sweep:
         known = len(self._run_of) * self.mean()
         return known if self.size is None else max(known, self.size - self.came)
 
-    def _index(self, run: dict[bytes, CID]) -> int:
-        return next(at for at in range(len(self._runs) - 1, -1, -1) if self._runs[at] is run)
-
-    def _expect(self, links: Iterable[CID], at: int) -> None:
-        run: dict[bytes, CID] = {}
-        for cid in links:
-            name = cid.multihash
-            if cid.is_identity or name in self._seen or name in self._run_of:
-                continue
-            if len(self._run_of) >= MOST_EXPECTED:
-                self.exact = False
-                break
-            run[name] = cid
-            self._run_of[name] = run
-        if run:
-            self._runs.insert(at, run)
+    def _expect(self, links: Iterable[CID], sooner: _Run) -> None:
+        run = _Run()
+        try:
+            for cid in links:
+                name = cid.multihash
+                if cid.is_identity or name in self._seen or name in self._run_of:
+                    continue
+                if len(self._run_of) >= MOST_EXPECTED:
+                    self.exact = False
+                    break
+                run.links[name] = cid
+                self._run_of[name] = run
+        finally:  # those before one that cannot be read count, too
+            if run.links:
+                run.enter(sooner)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+
+import attrs
 import pytest
 import trio
 from hypothesis import given, settings
@@ -9,11 +13,13 @@ from hypothesis import strategies as st
 
 from sessionctx import Node, session
 from sessionctx.blocks import DiskBlockstore, MemoryBlockstore
-from sessionctx.fetch import FETCHER
+from sessionctx.content import CID, DAG_PB, Block, PBNode, dagpb
+from sessionctx.errors import StoreFull
+from sessionctx.fetch import FETCHER, STRIPE
 from sessionctx.peers import statistics
 from sessionctx.session import flights
 from sessionctx.testing import fates, samples
-from sessionctx.testing.network import Network, simulate
+from sessionctx.testing.network import Network, SimulatedPeer, simulate
 from sessionctx.transports import Can
 
 KiB, MiB = 1024, 1024 * 1024
@@ -102,6 +108,150 @@ def test_who_sends_no_cars_is_found_out_once_and_serves_blocks():
     assert rows[0].found == len(HAMT.blocks)
     assert rows[0].state == "good"
     assert account.requests <= len(HAMT.blocks) + 8
+
+
+@attrs.define(eq=False)
+class Odd:
+    """A peer that answers with blocks as another one does, and with CARs as a function says: pairs, for ever or not."""
+
+    like: SimulatedPeer
+    pairs: Callable[[CID], AsyncIterator[tuple[CID, bytes]]]
+    url: str = "sim://odd"
+    public: str = "sim://odd"
+    can: Can = attrs.field(factory=lambda: Can(raw=True, car=True))
+    cars: int = 0
+    sections: int = 0
+
+    async def block(self, cid, *, progress=None):
+        return await self.like.block(cid, progress=progress)
+
+    @asynccontextmanager
+    async def car(self, cid, *, path="", scope="all", span=None, progress=None):
+        self.cars += 1
+        async with aclosing(self.pairs(cid)) as pairs, aclosing(self._told(pairs, progress)) as answer:
+            yield answer
+
+    async def _told(self, pairs, progress):
+        async for name, data in pairs:
+            self.sections += 1
+            if progress is not None:
+                progress(len(data) + 40)
+            yield name, data
+
+
+def walked_with_odd(pairs, sample=HAMT, **options):
+    """Walk the sample with an odd peer alone. Returns it, its row and the account."""
+    network = network_of(sample, {"can": PLAIN} | options)
+    odd = Odd(network.peers[0], pairs)
+    _, rows, account = walked(network, sample, peers=[odd])
+    return odd, rows[0], account
+
+
+@pytest.mark.parametrize("size", [0, 1000, 1_000_000])
+def test_a_car_of_what_nobody_asked_for_is_left_for_ever(size):
+    """A peer that floods is a peer with bad answers: what it sends is bounded, even if that is nothing, endlessly."""
+    stray = Block.of(bytes(size))
+
+    async def flood(_):
+        while True:
+            await trio.sleep(0.001)
+            yield stray.cid, stray.data
+
+    odd, row, account = walked_with_odd(flood)
+    assert odd.cars <= 8  # those that were asked before the first was known to be of no use
+    assert odd.sections <= odd.cars * (STRIPE // (size + 256) + 2)
+    assert row.found == len(HAMT.blocks)
+    assert account.duplicate_bytes <= odd.cars * (STRIPE + size + 40) * 2
+
+
+def test_a_car_that_goes_on_for_ever_after_what_was_asked_for_is_left_when_that_has_come():
+    """Junk behind the last block is not even read; and it is no peer's fault that others had the rest before."""
+    stray = Block.of(bytes(1000))
+
+    async def flood(cid):
+        for block in HAMT.below(cid):
+            yield block.cid, block.data
+        while True:
+            await trio.sleep(0.001)
+            yield stray.cid, stray.data
+
+    odd, row, account = walked_with_odd(flood)
+    assert row.failed == row.lied == 0
+    assert odd.sections <= 2 * len(HAMT.blocks)
+    assert account.duplicate_bytes < MiB
+
+
+def test_what_is_larger_than_it_was_said_to_be_is_bounded_and_comes_all_the_same():
+    """A folder whose links say that next to nothing is below them: the CAR is left in time, blocks bring the rest."""
+    big = samples.file(12 * MiB, chunk=16 * KiB, width=64)
+    top = next(block for block in big.blocks if block.cid == big.root)
+    small = [attrs.evolve(link, tsize=1) for link in dagpb.decode(top.data).links]
+    liar = Block.of(dagpb.encode(PBNode(links=tuple(small))), codec=DAG_PB)
+    sample = samples.Sample(liar.cid, (liar, *(block for block in big.blocks if block is not top)), {})
+    network = network_of(sample, {"rate": 16 * MiB}, {"rate": 16 * MiB})
+    _, rows, account = walked(network, sample)
+    assert all(row.state == "good" for row in rows)
+    assert account.duplicate_bytes < 0.3 * sample.size
+
+
+class Full(MemoryBlockstore):
+    """A store with room for so many blocks."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room = room
+        self.kept = set()
+
+    def _take(self, blocks):
+        self.kept |= {block.cid.multihash for block in blocks}
+        if len(self.kept) > self.room:
+            raise StoreFull("no room")
+
+    async def put(self, block):
+        self._take([block])
+        await super().put(block)
+
+    async def put_many(self, blocks):
+        blocks = list(blocks)
+        self._take(blocks)
+        await super().put_many(blocks)
+
+
+@pytest.mark.parametrize("room", [0, 1, 50, 200])
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_store_that_is_full_says_so_and_no_peer_is_blamed(room, slow):
+    """Also where somebody helps from the far end: the error comes as it is, out of the walk."""
+    others = [{"rate": 64 * KiB, "latency": 0.001}, {"rate": 256 * KiB, "latency": 0.1}] if slow else [{}]
+    network = network_of(FLAT, *others)
+
+    async def main():
+        node = Node.over(Full(room))
+        with session.begin(peers=network.peers) as s:
+            with pytest.raises(StoreFull), trio.fail_after(60):
+                async with node.dag.walk(FLAT.root) as found:
+                    async for _ in found:
+                        pass
+            left_nothing(s)
+            return statistics(s)
+
+    for row in simulate(main):
+        assert (row.failed, row.lied, row.reason) == (0, 0, None)
+
+
+def test_a_store_that_fails_once_harms_nobody():
+    class Hiccup(MemoryBlockstore):
+        failed = False
+
+        async def put_many(self, blocks):
+            if not self.failed:
+                self.failed = True
+                raise StoreFull("for a moment")
+            await super().put_many(blocks)
+
+    store = Hiccup()
+    _, rows, _ = walked(network_of(FLAT, {}), FLAT, store=store)
+    assert store.failed
+    assert (rows[0].failed, rows[0].reason) == (0, None)
 
 
 @pytest.mark.parametrize("odd", [{"order": "unk"}, {"repeats": True}, {"strays": 5}])

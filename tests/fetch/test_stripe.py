@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
+from time import perf_counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx.content import DAG_PB, Block, PBLink, PBNode, dagpb
-from sessionctx.fetch import Sweep, is_flat, is_stripe
+from sessionctx.errors import DecodeError
+from sessionctx.fetch import Sweep, is_flat, is_stripe, stripe
 from sessionctx.fetch.stripe import SMALL, STRIPE, small_block
 
 
@@ -101,6 +105,65 @@ def test_a_block_that_cannot_be_read_leads_nowhere():
     sweep = Sweep(broken.cid)
     sweep.arrived(broken)
     assert sweep.done
+
+
+def test_links_before_one_that_cannot_be_read_count():
+    """What is followed may break off: what it gave until then is expected, and can be found from both ends."""
+
+    def follow(block):
+        if block.cid == root.cid:
+            yield leaf(1).cid
+            raise DecodeError("broken")
+
+    root = node([leaf(1), leaf(2)])
+    sweep = Sweep(root.cid, follow=follow)
+    sweep.arrived(root)
+    assert sweep.next() == leaf(1).cid == next(iter(sweep.from_the_end()))
+    assert not sweep.done
+    sweep.arrived(leaf(1))
+    assert sweep.done
+
+
+def test_only_what_is_followed_is_expected():
+    root = node([leaf(1), leaf(2)])
+    sweep = Sweep(root.cid, follow=lambda block: [cid for cid in block.links() if cid == leaf(2).cid])
+    sweep.arrived(root)
+    assert list(sweep.from_the_end()) == [leaf(2).cid]
+
+
+def test_no_more_than_so_many_names_are_kept_track_of(monkeypatch):
+    """What goes beyond them is not expected, and then nobody may say that all is here."""
+    monkeypatch.setattr(stripe, "MOST_EXPECTED", 5)
+    blocks = []
+    root = plant(list(range(9)), blocks)
+    sweep = Sweep(root.cid)
+    for block in blocks:
+        sweep.arrived(block)
+        assert len(sweep) <= 5
+    assert sweep.blocks == 6
+    assert not sweep.done
+    assert sweep.next() is None
+
+
+def test_what_is_missing_is_never_looked_through():
+    """However many are missing in however many places, one more block costs the same: there is no time for twice."""
+    leaves = [leaf(n) for n in range(20_000)]
+    twigs = [node(leaves[n : n + 4]) for n in range(0, len(leaves), 4)]
+    root = node(twigs)
+    Random(1).shuffle(twigs)
+    Random(1).shuffle(leaves)
+    counted = {}
+    for share in (4, 1):
+        sweep, steps = Sweep(root.cid), 0
+        sweep.arrived(root)
+        for block in [*twigs[::share], *leaves]:
+            if sweep.expects(block.cid.multihash):
+                began = perf_counter()
+                sweep.arrived(block)
+                steps += 1
+                counted[share] = counted.get(share, 0.0) + perf_counter() - began
+        counted[share] /= steps
+    assert counted[1] < 3 * counted[4]
 
 
 def test_a_sweep_that_is_not_exact_is_never_done():
