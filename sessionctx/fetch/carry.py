@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 import trio
 
-from sessionctx.content import Block
+from sessionctx.content import RAW, Block
 from sessionctx.errors import BadAnswer, CarError, CarTruncated, LimitReached, SessionEnded
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Cover
@@ -177,8 +177,8 @@ class Carry:
                 return
 
     async def _take(self, block: Block, ask: Ask) -> None:
-        if self.fetcher.give(block, ask.record):
-            return  # whoever waits for it keeps it, too
+        if self.fetcher.give(block, ask.record) and block.cid.codec == RAW:
+            return  # whoever waits for it keeps it, too; but what others hang on is kept before them, in any case
         self._hold([block])
         self._batch.append(block)
         self._batch_bytes += len(block.data)

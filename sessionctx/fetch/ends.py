@@ -89,8 +89,8 @@ class Ends:
         self.session.account.request_ends(max(wasted, 0), job.held)
 
     def _unserved(self, job: Waiting, ask: Ask, error: PeerError, wasted: int) -> None:
+        job.note(ask.record, error)  # before it is sorted anew: from now on it matters who is asked for it
         self.over(job, ask, wasted)
-        job.note(ask.record, error)
         job.poke()
 
     def tell(self, event: events.Event) -> None:

@@ -187,8 +187,10 @@ class _Turn:
             if plain is None:
                 plain = [job for _, job in needs.waiting if self._alike(needs, job, first)]
             job = next((job for job in plain[ahead:] if job.may(best.record)), None)
-            if job is None:
-                return
+            if job is None:  # it lacks all of them: that leaves them to the others
+                del self._free[best]
+                self._likely.remove(best)
+                continue
             plain.remove(job)
             count -= 1
             self._grant(job, best)

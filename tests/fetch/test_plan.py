@@ -534,3 +534,32 @@ def test_a_job_is_given_up_only_when_every_peer_is_hopeless_and_none_is_being_as
         else:
             assert again > NOW
             assert job.asks or any(not job.hopeless(record, NOW) for record in records)
+
+
+@given(
+    lacks=st.lists(
+        st.sampled_from([frozenset(range(12)), frozenset({0}), frozenset({0, 5})]) | st.frozensets(st.integers(0, 11)),
+        min_size=1,
+        max_size=5,
+    ),
+    latencies=st.lists(st.sampled_from([None, 0.0, 0.1, 2.0]), min_size=5, max_size=5),
+    count=st.integers(7, 12),
+    size=st.sampled_from([0, 1000]),
+)
+def test_nor_while_it_has_any_of_many_alike(good, lacks, latencies, count, size):
+    """Nor among many jobs, shared out by number: who lacks them all, however near, leaves them to who does not."""
+    records = [good(n, latency=latencies[n]) for n in range(len(lacks))]
+    for record, names in zip(records, lacks, strict=True):
+        for name in names:
+            record.forget_me_not(name)
+    jobs = [Job(n, size) for n in range(count)]
+    possible = any(job.may(record) for job in jobs for record in records)
+    assert bool(assign(jobs, records, room=inf, now=NOW, hedges=False)) == possible
+
+
+def test_a_near_peer_that_lacks_all_but_the_first_leaves_the_rest_to_the_others(good):
+    near, far = good(0, latency=0.01), good(1, latency=0.2)
+    for n in range(8):
+        near.forget_me_not(f"job {n}")
+    far.forget_me_not("job 0")
+    assert {(job, record) for job, record, _ in turn(jobs_of(8), [near, far])} == {(n, 1) for n in range(1, 8)}
