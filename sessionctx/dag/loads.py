@@ -29,7 +29,7 @@ class Loads:
         lacking = await self._blocks.lacks(cid)
         size = self._sizes.pop(cid, None)
         if lacking and size is not None:
-            self._blocks.carry_soon(nursery, Sweep(cid, size))
+            self._blocks.carry_soon(nursery, Sweep(cid, size, near=near))
         block = await self._blocks.get(cid, near=near)
         self._look(nursery, block, lacking=lacking)
         return block
@@ -43,7 +43,7 @@ class Loads:
         small = self._blocks.small()
         flat = len(known) == len(links) and is_flat(len(links), total, small=small)
         if lacking and flat and (total <= STRIPE or leaves * 2 > len(links)):
-            self._blocks.carry_soon(nursery, Sweep(block.cid, total + len(block.data)))
+            self._blocks.carry_soon(nursery, Sweep(block.cid, total + len(block.data), near=block.cid))
             return
         for cid, size in links:
             if cid.codec != RAW and size is not None and is_stripe(size):

@@ -76,7 +76,8 @@ class Carry:
     def __attrs_post_init__(self) -> None:
         sweep = self.sweep
         size = STRIPE // 4 if sweep.size is None else sweep.size
-        self._job = Waiting(sweep.root.multihash, size, cid=sweep.root, car=True)
+        near = self.fetcher.who_gave(sweep.near)
+        self._job = Waiting(sweep.root.multihash, size, cid=sweep.root, car=True, near=near)
         self._cover = Cover(sweep, self._job)
         self.fetcher.covers.open(self._cover)
 
@@ -226,15 +227,14 @@ class Carry:
 
     async def _watch(self, helpers: trio.Nursery, ask: Ask) -> None:
         """Rely on it no longer when it stalls; and let others begin at its far end, where that saves time."""
-        covers, record = self.fetcher.covers, ask.record
+        covers = self.fetcher.covers
         while True:
             await trio.sleep(TICK)
             if self.sweep.done:
                 self._left_early = True  # others have brought the rest
                 self._stop()
                 return
-            silent = trio.current_time() - ask.heard
-            if silent >= max(STALL, 4 * (record.latency or 0.0)):
+            if _stalls(ask, trio.current_time()):
                 if self._cover.open:
                     covers.give_up(self._cover)
                     pump_tree(self.fetcher.session)
@@ -252,10 +252,8 @@ class Carry:
             return False
         left = sweep.left() * (now - ask.began) / ask.received
         size = sweep.left() + sweep.came
-        others = (each for each in pool.rest_of(pool.ready) if each.record is not ask.record)
-        return any(
-            each.record.cars is not False and each.outlook.expected(size) < MUCH_SOONER * left for each in others
-        )
+        others = (each for each in pool.rest_of(pool.ready) if self._job.may(each.record))
+        return any(each.outlook.expected(size) < MUCH_SOONER * left for each in others)
 
     def _get_help(self, helpers: trio.Nursery, ask: Ask) -> None:
         """Ask peers that have nothing to do for what comes last, if they will have it long before."""
@@ -264,7 +262,9 @@ class Carry:
             return
         left = sweep.left() * (now - ask.began) / ask.received
         for standing in chain(pool.rest_of(pool.ready), pool.rest_of(pool.unknown)):
-            if standing.record is ask.record or standing.outlook.expected(sweep.mean()) * 2 > left:
+            if standing.record is ask.record or standing.record.lacks(sweep.root.multihash):
+                continue
+            if standing.outlook.expected(sweep.mean()) * 2 > left:
                 continue
             for _ in range(standing.room):
                 far = next((cid for cid in sweep.from_the_end() if cid.multihash not in self._helping), None)
@@ -281,6 +281,12 @@ class Carry:
                 await self._keep([block])
         finally:
             self._helping.discard(job.cid.multihash)
+
+
+def _stalls(ask: Ask, now: float) -> bool:
+    """Whether it has been silent for too long; not while it takes turns with other answers of its peer."""
+    line, longest, silent = ask.record.line, max(STALL, 4 * (ask.record.latency or 0.0)), now - ask.heard
+    return silent >= longest and (line.silent(now) >= longest or silent >= longest * line.receiving)
 
 
 def start_carry(s: Session, sweep: Sweep, keep: Keep) -> Carry | None:

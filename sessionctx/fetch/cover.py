@@ -38,8 +38,8 @@ class Covers:
         self._covers[cover] = None
 
     def includes(self, name: bytes) -> bool:
-        """Whether the block with this multihash is on its way with a CAR."""
-        return any(cover.open and cover.sweep.expects(name) for cover in self._covers)
+        """Whether a CAR is on its way with what hangs below the block with this multihash."""
+        return any(cover.open and cover.sweep.includes(name) for cover in self._covers)
 
     def arrived(self, block: Block) -> None:
         """A verified block has come, from wherever."""

@@ -80,7 +80,7 @@ class Fetcher:
         if held is not None:
             await trio.lowlevel.checkpoint()
             return held
-        job = Waiting(name, int(self._size), trio.current_effective_deadline(), cid=cid, near=self._who_gave(near))
+        job = Waiting(name, int(self._size), trio.current_effective_deadline(), cid=cid, near=self.who_gave(near))
         self.covers.cover(job)
         block = await self.one(job)
         if block is None:
@@ -234,7 +234,8 @@ class Fetcher:
                 assert isinstance(job, Waiting)
                 job.poke()
 
-    def _who_gave(self, near: CID | None) -> tuple[Record, ...]:
+    def who_gave(self, near: CID | None) -> tuple[Record, ...]:
+        """Return the peer that had the block *near*, where it matters who has what."""
         if near is None or not self._partial:
             return ()
         giver = self._givers.get(near.multihash)

@@ -92,6 +92,8 @@ class Sweep:
     span: str | None = None
     exact: bool = True
     """Whether all that `follow` leads to will come; otherwise some of that may not."""
+    near: CID | None = None
+    """A block whose giver is asked first: the root, or one that links to it."""
     came: int = attrs.field(default=0, init=False)
     """Bytes of the blocks that have come."""
     blocks: int = attrs.field(default=0, init=False)
@@ -109,6 +111,10 @@ class Sweep:
     def expects(self, name: bytes) -> bool:
         """Whether the block with this multihash is missing, and part of it."""
         return name in self._run_of
+
+    def includes(self, name: bytes) -> bool:
+        """Whether all that hangs below this multihash is part of it, whether that block itself has come or not."""
+        return name in self._run_of or (name in self._seen and self.exact and self.follow is everything)
 
     @property
     def done(self) -> bool:

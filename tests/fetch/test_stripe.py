@@ -166,6 +166,20 @@ def test_what_is_missing_is_never_looked_through():
     assert counted[1] < 3 * counted[4]
 
 
+def test_what_hangs_below_a_block_that_has_come_is_part_of_it_as_well():
+    """Unless not all of its links are followed: then nobody knows."""
+    twig = node([leaf(1)])
+    root = node([twig, leaf(2)])
+    whole, part = Sweep(root.cid), Sweep(root.cid, follow=lambda block: block.links())
+    for sweep in (whole, part):
+        sweep.arrived(root)
+        assert sweep.includes(twig.cid.multihash)
+        sweep.arrived(twig)
+        assert not sweep.includes(leaf(9).cid.multihash)
+    assert whole.includes(twig.cid.multihash)
+    assert not part.includes(twig.cid.multihash)
+
+
 def test_a_sweep_that_is_not_exact_is_never_done():
     sweep = Sweep(leaf(1).cid, exact=False)
     sweep.arrived(leaf(1))
