@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import attrs
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sessionctx import Node, session
 from sessionctx.blocks import DiskBlockstore, MemoryBlockstore
 from sessionctx.content import CID, DAG_PB, Block, PBNode, dagpb
-from sessionctx.errors import StoreFull
+from sessionctx.errors import SessionEnded, StoreFull
 from sessionctx.fetch import FETCHER, STRIPE
 from sessionctx.peers import statistics
 from sessionctx.session import flights
@@ -68,7 +68,8 @@ def left_nothing(s):
 def test_a_folder_of_small_files_takes_few_requests(sample, count):
     network = network_of(sample, *[{}] * count)
     seconds, _, account = walked(network, sample)
-    assert account.requests < len(sample.blocks) / 2
+    assert account.requests < len(sample.blocks) / (16 if count == 1 else 7)
+    assert account.duplicate_bytes < 0.03 * sample.size
     assert network.traffic.cars > 0
     plain = network_of(sample, *[{"can": PLAIN}] * count)
     assert seconds < walked(plain, sample)[0] / (2 if count == 1 else 1)
@@ -89,24 +90,25 @@ def test_a_car_that_lies_bans_its_peer_and_the_right_blocks_come():
 
 def test_a_car_that_stalls_is_overtaken():
     network = network_of(FLAT, {"faults": [fates.stalling(after=100_000)], "latency": 0.001}, {})
-    assert walked(network, FLAT)[0] < 4.0
+    assert walked(network, FLAT)[0] < 1.5  # half a second until it is noticed, and the rest from the other
 
 
 def test_a_slow_car_is_overtaken_from_its_far_end():
     """Alone, the slow one would take 14 seconds; the fast one, which came later, has the rest long before."""
     network = network_of(FLAT, {"rate": 64 * KiB, "latency": 0.001}, {"rate": 8 * MiB, "latency": 0.2})
     seconds, rows, account = walked(network, FLAT)
-    assert seconds < 5.0
+    assert seconds < 2.5
     assert rows[1].found > 100 or rows[1].bytes > 500_000
-    assert account.duplicate_bytes <= 0.6 * sum(len(block.data) for block in FLAT.blocks)
+    assert account.duplicate_bytes <= 0.3 * FLAT.size
 
 
 def test_who_sends_no_cars_is_found_out_once_and_serves_blocks():
-    network = network_of(HAMT, {"faults": [fates.without_cars()]})
+    network = network_of(HAMT, *[{"faults": [fates.without_cars()]}] * 2)
     _, rows, account = walked(network, HAMT)
-    assert rows[0].failed <= 8  # those that were asked before the first answer
-    assert rows[0].found == len(HAMT.blocks)
-    assert rows[0].state == "good"
+    for peer, row in zip(network.peers, rows, strict=True):
+        assert peer.traffic.cars == row.failed == 1
+        assert row.state == "good"
+    assert sum(row.found for row in rows) == len(HAMT.blocks)
     assert account.requests <= len(HAMT.blocks) + 8
 
 
@@ -177,6 +179,7 @@ def test_a_car_that_goes_on_for_ever_after_what_was_asked_for_is_left_when_that_
 
     odd, row, account = walked_with_odd(flood)
     assert row.failed == row.lied == 0
+    assert account.in_flight == 0
     assert odd.sections <= 2 * len(HAMT.blocks)
     assert account.duplicate_bytes < MiB
 
@@ -292,6 +295,51 @@ def test_a_walk_that_is_left_leaves_nothing_and_the_next_one_fetches_none_of_wha
     missing = len(FLAT.blocks) - kept
     assert second.traffic.blocks <= missing
     assert second.traffic.bytes <= (missing + 1) * 3200 + 20_000 if kept else True
+
+
+@pytest.mark.parametrize("sample", [HAMT, FLAT])
+@settings(max_examples=15)
+@given(at=st.floats(0.001, 0.6), store=st.sampled_from([MemoryBlockstore, lambda: Slow(0.02)]))
+def test_a_session_that_is_cancelled_in_the_middle_of_cars_leaves_nothing(sample, at, store):
+    """What has been verified by then is kept, even by a slow store: but for a few that were being handed over."""
+    network = network_of(sample, {"rate": 2 * MiB}, {"rate": 2 * MiB})
+
+    async def main():
+        blocks = store()
+        before = trio.lowlevel.current_statistics().tasks_living
+        with session.begin(peers=network.peers) as s:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(cancelling, s)
+                with suppress(SessionEnded), trio.fail_after(10):
+                    async with Node.over(blocks).dag.walk(sample.root) as found:
+                        assert {block.cid async for block in found} == {block.cid for block in sample.blocks}
+            left_nothing(s)
+        assert trio.lowlevel.current_statistics().tasks_living == before
+        return {block.cid for block in sample.blocks if await blocks.has(block.cid)}
+
+    async def cancelling(s):
+        await trio.sleep(at)
+        s.cancel()
+
+    kept = simulate(main)
+    sent = {block.cid for block in sample.blocks if network._sent.get(block.cid.multihash, 0) >= len(block.data)}
+    assert len(sent - kept) <= 32 + 2 * 64 * KiB // 3000 + 16
+
+
+class Slow(MemoryBlockstore):
+    """A store that takes its time."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    async def put(self, block):
+        await trio.sleep(self.seconds)
+        await super().put(block)
+
+    async def put_many(self, blocks):
+        await trio.sleep(self.seconds)
+        await super().put_many(blocks)
 
 
 async def test_two_walks_of_the_same_fetch_once(autojump_clock):
