@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-from time import perf_counter
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,27 +140,6 @@ def test_no_more_than_so_many_names_are_kept_track_of(monkeypatch):
     assert sweep.blocks == 6
     assert not sweep.done
     assert sweep.next() is None
-
-
-def test_what_is_missing_is_never_looked_through():
-    """However many are missing in however many places, one more block costs the same: there is no time for twice."""
-    leaves = [leaf(n) for n in range(20_000)]
-    twigs = [node(leaves[n : n + 4]) for n in range(0, len(leaves), 4)]
-    root = node(twigs)
-    Random(1).shuffle(twigs)
-    Random(1).shuffle(leaves)
-    counted = {}
-    for share in (4, 1):
-        sweep, steps = Sweep(root.cid), 0
-        sweep.arrived(root)
-        for block in [*twigs[::share], *leaves]:
-            if sweep.expects(block.cid.multihash):
-                began = perf_counter()
-                sweep.arrived(block)
-                steps += 1
-                counted[share] = counted.get(share, 0.0) + perf_counter() - began
-        counted[share] /= steps
-    assert counted[1] < 3 * counted[4]
 
 
 def test_what_hangs_below_a_block_that_has_come_is_part_of_it_as_well():
