@@ -98,7 +98,7 @@ WAYS = [(walk, "flat"), (walk, "sharded"), (export, "flat"), (export, "sharded")
 
 @pytest.mark.parametrize("cars", [True, False])
 @pytest.mark.parametrize(("use", "kind"), WAYS)
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(after=st.floats(0.001, 1.2))
 def test_what_was_kept_does_not_come_again(use, kind, cars, after):
     sample = FOLDERS.get(kind, FILE)
@@ -106,7 +106,7 @@ def test_what_was_kept_does_not_come_again(use, kind, cars, after):
     simulate(lambda: stop_and_go_on(use, sample, MemoryBlockstore(), first, second, after=after))
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(count=st.integers(1, 250))
 @pytest.mark.parametrize("cars", [True, False])
 def test_nor_what_was_kept_on_the_disk(cars, count):
@@ -122,7 +122,7 @@ def test_nor_what_was_kept_on_the_disk(cars, count):
         assert trio.run(main, Path(directory) / "blocks.sqlite3") >= min(count, 1)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(at=st.integers(1_000, 900_000))
 def test_a_fetch_whose_peers_all_break_off_keeps_what_came(at):
     """The same where nobody stopped it: each answer was cut, and then nobody was there any more."""
