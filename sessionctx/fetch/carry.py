@@ -5,7 +5,6 @@ A carry never fails anybody: what it does not bring is asked for block by block,
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -17,9 +16,9 @@ import trio
 
 from sessionctx.content import RAW, Block
 from sessionctx.errors import BadAnswer, CarError, CarTruncated, LimitReached, SessionEnded
+from sessionctx.fetch.batch import Batch, Keep
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Cover
-from sessionctx.fetch.job import CAR_HOLDS
 from sessionctx.fetch.noting import Noting
 from sessionctx.fetch.run import FETCHER, Fetcher, pump_tree
 from sessionctx.fetch.stripe import MANY, SMALL, STRIPE, Sweep
@@ -28,11 +27,6 @@ from sessionctx.peers import Ask
 from sessionctx.session import Session
 from sessionctx.transports import CarAnswer
 
-BATCH: Final = CAR_HOLDS
-"""Bytes of blocks that go to the store together."""
-BATCH_BLOCKS: Final = 128
-FLUSH: Final = 1.0
-"""Seconds that storing the last ones may take when the carry is cancelled."""
 STALL: Final = 0.5
 """Seconds without a byte, after which others are asked for what a CAR was to bring next."""
 TICK: Final = 0.05
@@ -47,11 +41,6 @@ MOST_MOVES: Final = 2
 MOST_HELP: Final = 16
 """Blocks that others bring at a time, from the far end of a CAR."""
 
-log = logging.getLogger("sessionctx.fetch")
-
-Keep = Callable[[list[Block]], Awaitable[object]]
-"""Stores verified blocks."""
-
 
 @attrs.define(eq=False)
 class Carry:
@@ -62,8 +51,7 @@ class Carry:
     keep: Keep
     _cover: Cover = attrs.field(init=False)
     _job: Waiting = attrs.field(init=False)
-    _batch: list[Block] = attrs.field(factory=list[Block], init=False)
-    _batch_bytes: int = attrs.field(default=0, init=False)
+    _batch: Batch = attrs.field(init=False)
     _unused: int = attrs.field(default=0, init=False)
     """Bytes of blocks that were of no use."""
     _left_early: bool = attrs.field(default=False, init=False)
@@ -76,10 +64,16 @@ class Carry:
     def __attrs_post_init__(self) -> None:
         sweep = self.sweep
         size = STRIPE // 4 if sweep.size is None else sweep.size
-        near = self.fetcher.who_gave(sweep.near)
+        near = self.fetcher.givers.of(sweep.near)
         self._job = Waiting(sweep.root.multihash, size, cid=sweep.root, car=True, near=near)
         self._cover = Cover(sweep, self._job)
+        self._batch = Batch(self.keep, self.fetcher.covers.held)
         self.fetcher.covers.open(self._cover)
+
+    @property
+    def _left(self) -> bool:
+        """Whether it was left before it had brought everything, for a reason that is nobody's fault."""
+        return self._left_early or self._batch.failed
 
     async def run(self) -> None:
         """Bring it, as far as one CAR does that."""
@@ -90,8 +84,7 @@ class Carry:
                     await self.fetcher.work(self._job, partial(self._ask, helpers))
         finally:
             self.fetcher.covers.close(self._cover)
-            for block in self._batch:
-                self.fetcher.covers.held.pop(block.cid.multihash, None)
+            self._batch.close()
             pump_tree(self.fetcher.session)  # what waited for it is asked for by itself now
 
     async def _ask(self, helpers: trio.Nursery, job: Waiting, ask: Ask) -> None:
@@ -101,7 +94,7 @@ class Carry:
         self._unused = 0
         with fetcher.noting(job, ask) as noting:
             await self._beside(partial(self._watch, helpers, ask), partial(self._receive, ask, noting))
-            if self._left_early and not (noting.kept and self._cover.open):
+            if self._left and not (noting.kept and self._cover.open):
                 fetcher.ends.dropped(job, ask, kept=noting.kept)  # others were faster with everything, or it stalled
             else:
                 fetcher.ends.found(job, ask, noting.kept, wasted=self._unused, timed=False)
@@ -145,8 +138,8 @@ class Carry:
                 noting.harmless = True
             raise BadAnswer(str(error), peer=record.peer.public) from error
         finally:
-            await self._flush()
-        if sweep.exact and not (sweep.done or self._left_early or self._too_long()):
+            await self._batch.flush()
+        if sweep.exact and not (sweep.done or self._left or self._too_long()):
             missing = sweep.next()
             assert missing is not None
             record.forget_me_not(missing.multihash)
@@ -173,51 +166,14 @@ class Carry:
             await self._take(Block.vouched(cid, data), ask)
             if sweep.done or self._too_long():
                 return
-            if self._left_early or self.fetcher.session.account.bytes_spent():
+            if self._batch.failed or self.fetcher.session.account.bytes_spent():
                 self._left_early = True
                 return
 
     async def _take(self, block: Block, ask: Ask) -> None:
-        if self.fetcher.give(block, ask.record) and block.cid.codec == RAW:
-            return  # whoever waits for it keeps it, too; but what others hang on is kept before them, in any case
-        self._hold([block])
-        self._batch.append(block)
-        self._batch_bytes += len(block.data)
-        if self._batch_bytes >= BATCH or len(self._batch) >= BATCH_BLOCKS:
-            await self._store()
-
-    async def _store(self) -> None:
-        """Store the batch. A store that fails ends the carry; whoever gets the blocks one by one sees the error."""
-        batch, size = self._batch, self._batch_bytes
-        self._batch, self._batch_bytes = [], 0
-        try:
-            await self._keep(batch)
-        except trio.Cancelled:
-            self._batch, self._batch_bytes = batch, size  # to be stored on the way out
-            self._hold(batch)
-            raise
-
-    async def _keep(self, blocks: list[Block]) -> None:
-        """Have *blocks* stored, and hand them out meanwhile."""
-        self._hold(blocks)
-        try:
-            await self.keep(blocks)
-        except Exception as error:  # noqa: BLE001  # no peer's fault, and seen by whoever stores a block alone
-            log.info("%d blocks of a CAR could not be stored: %s", len(blocks), error)
-            self._left_early = True
-        finally:
-            for block in blocks:
-                self.fetcher.covers.held.pop(block.cid.multihash, None)
-
-    def _hold(self, blocks: list[Block]) -> None:
-        for block in blocks:
-            self.fetcher.covers.held[block.cid.multihash] = block.data
-
-    async def _flush(self) -> None:
-        """Store the rest, even on the way out: what is verified is not fetched again."""
-        if self._batch:
-            with trio.move_on_after(FLUSH, shield=True):
-                await self._store()
+        # Whoever waits for it keeps it, too; but what others hang on is kept before them, in any case.
+        if not self.fetcher.give(block, ask.record) or block.cid.codec != RAW:
+            await self._batch.add(block)
 
     def _too_long(self) -> bool:
         """Whether more has come than was said to be there, by far; the rest is divided among the peers."""
@@ -278,7 +234,7 @@ class Carry:
         try:
             block = await self.fetcher.one(job)
             if block is not None:
-                await self._keep([block])
+                await self._batch.keep([block])
         finally:
             self._helping.discard(job.cid.multihash)
 

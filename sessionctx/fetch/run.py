@@ -6,20 +6,19 @@ task where it happens lets the plan hand out work and wakes those who got some.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from math import inf
-from typing import Final
 
 import attrs
 import trio
 
-from sessionctx.content import CID, RAW, Block, Verifier
+from sessionctx.content import CID, Block, Verifier
 from sessionctx.errors import LimitReached
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Covers
 from sessionctx.fetch.ends import Ends
+from sessionctx.fetch.givers import Givers
 from sessionctx.fetch.hedge import HedgeBudget, late_after
 from sessionctx.fetch.meeting import Acquaintances
 from sessionctx.fetch.needs import Needs
@@ -34,9 +33,6 @@ from sessionctx.fetch.window import open_up
 from sessionctx.peers import LEDGER, Ask, Ledger, Peer, Record
 from sessionctx.session import Session, Slot, events
 from sessionctx.transports import Transport
-
-MOST_GIVERS: Final = 16_384
-"""Blocks with links of which it is remembered who gave them."""
 
 Asking = Callable[[Waiting, Ask], Awaitable[None]]
 
@@ -57,13 +53,12 @@ class Fetcher:
     searching: Searching = attrs.field(init=False)
     """Who may know more peers."""
     met: Acquaintances = attrs.field(init=False)
-    _givers: OrderedDict[bytes, Record] = attrs.field(factory=OrderedDict[bytes, Record], init=False)
+    givers: Givers = attrs.field(factory=Givers, init=False)
+    """Who had what links to others."""
     _jobs: dict[bytes, dict[Waiting, None]] = attrs.field(factory=dict[bytes, "dict[Waiting, None]"], init=False)
     """Those for one block, by its multihash."""
     _hedges: HedgeBudget = attrs.field(factory=HedgeBudget, init=False)
     _size: float = attrs.field(default=USUAL_SIZE, init=False)
-    _partial: bool = attrs.field(default=False, init=False)
-    """Whether any peer was found to lack something, so that it matters who has what."""
 
     def __attrs_post_init__(self) -> None:
         self.pool.most = self.session.limits.in_flight_per_peer
@@ -80,7 +75,7 @@ class Fetcher:
         if held is not None:
             await trio.lowlevel.checkpoint()
             return held
-        job = Waiting(name, int(self._size), trio.current_effective_deadline(), cid=cid, near=self.who_gave(near))
+        job = Waiting(name, int(self._size), trio.current_effective_deadline(), cid=cid, near=self.givers.of(near))
         self.covers.cover(job)
         block = await self.one(job)
         if block is None:
@@ -215,10 +210,7 @@ class Fetcher:
     def give(self, block: Block, giver: Record) -> bool:
         """Hand a verified block to whoever waits for it; returns if anybody did. CARs need not bring it any more."""
         name = block.cid.multihash
-        if block.cid.codec != RAW:
-            self._givers[name] = giver
-            if len(self._givers) > MOST_GIVERS:
-                self._givers.popitem(last=False)
+        self.givers.note(block.cid, giver)
         self.covers.arrived(block)
         waiting = [job for job in self._jobs.get(name, ()) if job.data is None]
         for job in waiting:
@@ -228,18 +220,11 @@ class Fetcher:
         return bool(waiting)
 
     def _lacked(self, cid: CID) -> None:
-        self._partial = True
+        self.givers.matters = True
         for job in self.needs:  # another one may be after the same, and count on this peer
             if job.name == cid.multihash:
                 assert isinstance(job, Waiting)
                 job.poke()
-
-    def who_gave(self, near: CID | None) -> tuple[Record, ...]:
-        """Return the peer that had the block *near*, where it matters who has what."""
-        if near is None or not self._partial:
-            return ()
-        giver = self._givers.get(near.multihash)
-        return () if giver is None else (giver,)
 
     def _poke_tree(self) -> None:
         """A peer has become worse: jobs that counted on it look again, those of other sessions in the tree, too."""
