@@ -7,7 +7,8 @@ from sessionctx.fetch.hedge import HedgeBudget, late_after
 from sessionctx.fetch.job import Job
 from sessionctx.fetch.memory import Memory
 from sessionctx.fetch.needs import Needs
-from sessionctx.fetch.plan import Grant, assign, look_again
+from sessionctx.fetch.patience import look_again
+from sessionctx.fetch.plan import Grant, assign
 from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.quarantine import Quarantined, pardon, quarantined
 from sessionctx.fetch.run import FETCHER, Fetcher, fetch

@@ -195,6 +195,7 @@ class Carry:
                     covers.give_up(self._cover)
                     pump_tree(self.fetcher.session)
                 continue
+            self.fetcher.pool.update(trio.current_time())
             if self._is_slow(ask):
                 self._moved, self._moves = True, self._moves + 1
                 self._stop()
@@ -208,7 +209,7 @@ class Carry:
             return False
         left = sweep.left() * (now - ask.began) / ask.received
         size = sweep.left() + sweep.came
-        others = (each for each in pool.rest_of(pool.ready) if self._job.may(each.record))
+        others = (each for _, _, each in pool.ready if self._job.may(each.record))
         return any(each.outlook.expected(size) < MUCH_SOONER * left for each in others)
 
     def _get_help(self, helpers: trio.Nursery, ask: Ask) -> None:
@@ -217,7 +218,7 @@ class Carry:
         if not sweep.exact or not ask.received or self.fetcher.needs.waiting:
             return
         left = sweep.left() * (now - ask.began) / ask.received
-        for standing in chain(pool.rest_of(pool.ready), pool.rest_of(pool.unknown)):
+        for _, _, standing in chain(pool.ready, pool.unknown):
             if standing.record is ask.record or standing.record.lacks(sweep.root.multihash):
                 continue
             if standing.outlook.expected(sweep.mean()) * 2 > left:

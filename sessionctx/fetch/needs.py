@@ -87,6 +87,6 @@ class Needs:
         at = bisect_left(self.waiting, (job.number,))
         if at < len(self.waiting) and self.waiting[at][1] is job:
             del self.waiting[at]
-        self.odd.pop(job, None)
-        self.trials.pop(job, None)
-        self.overdue.pop(job, None)
+        for few in (self.odd, self.trials, self.overdue):
+            if few:
+                few.pop(job, None)

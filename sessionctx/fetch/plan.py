@@ -1,4 +1,4 @@
-"""The plan: who is asked for what, whether to wait, and when to give up. Pure; time is an argument.
+"""The plan: who is asked for what, and what to wait for. Pure; time is an argument.
 
 Peers pull: one gets work when its window has room and it is expected to be done with it before any other peer would,
 queues included. So a slow peer is given what it can finish in time and never holds up what a faster one would
@@ -8,10 +8,9 @@ bring sooner, even if that one has to be waited for.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from operator import attrgetter
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 from sessionctx.fetch.job import Job
 from sessionctx.fetch.needs import Needs
@@ -20,8 +19,6 @@ from sessionctx.peers import Health, Line, Outlook, Record
 
 OVERTAKEN: Final = 0.25
 """A request that crawls is given up if another peer would be done in this part of what it still needs."""
-SOON: Final = 0.05
-"""Seconds between two looks at a request that is late, at least."""
 LAST: Final = 8
 """Jobs; when no more than these are left, peers that are done may double what others will not be done with for long."""
 WORTH: Final = 0.1
@@ -31,9 +28,10 @@ FEW: Final = 6
 SHORTEST: Final = 1e-6
 """Seconds that a job takes at least."""
 
+_NUMBER: Final = attrgetter("number")
 
-@attrs.frozen
-class Grant:
+
+class Grant(NamedTuple):
     """The decision to ask *record*'s peer for *job*."""
 
     job: Job
@@ -50,8 +48,11 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
     to do is asked for that, too: whoever waits shall not pay for exploring.
     """
     needs.update(now)
+    last_ones = hedges and len(needs) <= LAST
+    if room < 1 or not (needs.waiting or needs.overdue or needs.trials or last_ones):
+        return []  # whatever has changed about the peers, it matters when there is something to ask for
     pool.update(now)
-    if room < 1 or not (pool.ready or pool.unknown or pool.doubtful):
+    if not (pool.ready or pool.unknown or pool.doubtful):
         return []
     turn = _Turn(pool, room, now)
     if needs.overdue:
@@ -63,7 +64,7 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
     turn.hand_out(needs)
     if pool.known and tried:
         turn.one_by_one([job for job in tried if job is needs.first], known=True)
-    if hedges and pool.known and not needs.waiting and len(needs) <= LAST:
+    if last_ones and pool.known and not needs.waiting:
         turn.end_game(needs)
     turn.undo()
     return turn.grants
@@ -80,7 +81,7 @@ class _Turn:
         self._free: dict[Standing, int] = {}  # those that were looked at and have room, and how much
         self._likely = pool.first_busy(now)
         self._looked_at = set(self._likely)
-        self._rows = [pool.rest_of(row) for row in (pool.ready, pool.unknown)]
+        self._rows = [iter(row) for row in (pool.ready, pool.unknown) if row]
         self._given: dict[Line, int] = {}  # requests of this turn, by endpoint: several peers may be behind one
         self._tried: dict[Job, None] = {}
         self._before: dict[Outlook, float] = {}  # what was expected of those that something was queued at
@@ -88,23 +89,26 @@ class _Turn:
 
     def _more(self) -> bool:
         """Look at some more free peers; return whether there are any."""
-        while found := [standing for row in self._rows for standing in row.take(BEAM, self._now)]:
+        while found := [standing for row in self._rows for _, _, standing in islice(row, BEAM)]:
             if self._join(found):
                 return True
         return False
 
     def _join(self, found: Iterable[Standing]) -> bool:
         """Let those of *found* take part that do not yet; return whether there are any."""
-        new = [each for each in found if each.room and each not in self._looked_at and not self._line_is_full(each)]
+        seen, full = self._looked_at, self._line_is_full if self._given else None
+        new = [each for each in found if each.room and each not in seen and not (full and full(each))]
         for standing in new:
-            self._looked_at.add(standing)
+            if standing.vague:
+                self._pool.refresh(standing, self._now)
+            seen.add(standing)
             self._likely.append(standing)
             self._free[standing] = standing.room
         return bool(new)
 
     def double(self, late: Iterable[Job], *, hedges: bool) -> None:
         """Send another request for each job whose requests are dead or crawl, and for a late one if *hedges*."""
-        for job in sorted(late, key=attrgetter("number")):
+        for job in sorted(late, key=_NUMBER):
             dead = job.dead_at() <= self._now
             crawls = not dead and job.crawls(self._now)
             if not (dead or crawls or hedges):
@@ -151,8 +155,9 @@ class _Turn:
         if len(waiting) <= FEW:
             self.one_by_one([job for _, job in waiting if job not in self._tried])
             return
-        first = waiting[0][1]
-        self.one_by_one([first, *(job for job in sorted(needs.odd, key=attrgetter("number")) if job is not first)])
+        first, odd = waiting[0][1], needs.odd
+        others = [job for job in sorted(odd, key=_NUMBER) if job is not first] if odd else []
+        self.one_by_one([first, *others])
         self._share_out(needs, first)
 
     def one_by_one(self, jobs: Iterable[Job], *, known: bool = False) -> None:
@@ -177,35 +182,44 @@ class _Turn:
         Of those that wait, a free peer gets the first that would not be done by the busy ones before.
         """
         size = self._pool.size
-        count = len(needs.waiting) - len(needs.odd | {first: None} | self._tried)
-        plain: list[Job] | None = None
+        apart = needs.odd | {first: None} | self._tried
+        count = len(needs.waiting) - len(apart)
         while count and self._room >= 1 and (self._free or self._more()):
-            best = min(self._free, key=lambda each: each.outlook.expected(size))
-            ahead = self._done_before(best.outlook.expected(size), size)
+            best, seconds = self._first_free(size)
+            ahead = self._done_before(seconds, size)
             if ahead >= count:
                 return
-            if plain is None:
-                plain = [job for _, job in needs.waiting if self._alike(needs, job, first)]
-            job = next((job for job in plain[ahead:] if job.may(best.record)), None)
+            alike = (job for _, job in needs.waiting if job not in apart)
+            job = next((job for job in islice(alike, ahead, None) if job.may(best.record)), None)
             if job is None:  # it lacks all of them: that leaves them to the others
                 del self._free[best]
                 self._likely.remove(best)
                 continue
-            plain.remove(job)
+            apart[job] = None
             count -= 1
             self._grant(job, best)
 
-    def _alike(self, needs: Needs, job: Job, first: Job) -> bool:
-        return job is not first and job not in needs.odd and job not in self._tried
+    def _first_free(self, size: float) -> tuple[Standing, float]:
+        """Return the free peer that would be done soonest, and in how many seconds."""
+        best: Standing | None = None
+        least = float("inf")
+        for standing in self._free:
+            seconds = standing.outlook.expected(size)
+            if best is None or seconds < least:
+                best, least = standing, seconds
+        assert best is not None
+        return best, least
 
     def _done_before(self, seconds: float, size: float) -> int:
         """Return how many jobs the busy peers will have done before."""
         count = 0
         for standing in self._likely:
             if standing not in self._free:
-                ahead = seconds - standing.outlook.expected(size)
+                outlook = standing.outlook
+                each = size * outlook.per_byte
+                ahead = seconds - (outlook.start + each) * outlook.tries
                 if ahead > 0:
-                    count += 1 + int(ahead / max(size * standing.outlook.per_byte * standing.outlook.tries, SHORTEST))
+                    count += 1 + int(ahead / max(each * outlook.tries, SHORTEST))
         return count
 
     def _soonest(self, job: Job, *, free: bool = False, known: bool = False) -> Standing | None:
@@ -235,7 +249,7 @@ class _Turn:
                 if job.may(standing.record):
                     return standing
             seen = len(self._likely)
-        for standing in self._pool.rest_of(self._pool.doubtful):
+        for _, _, standing in self._pool.doubtful:
             if job.may(standing.record) and self._join([standing]):
                 return standing
         return None
@@ -270,23 +284,3 @@ class _Turn:
         """Take back what was queued: what comes of the grants is seen when they are carried out."""
         for outlook, start in self._before.items():
             outlook.start = start
-
-
-def look_again(job: Job, pool: Pool, now: float) -> float | None:
-    """Return when to look at *job* again if nothing happens before; None to give it up.
-
-    A request under way is looked at when it gets late, and then ever less often; a peer with a full window calls by
-    itself; one that rests is waited for.
-    """
-    if job.asks:
-        coming = [moment for moment in (job.late_at(), job.dead_at()) if moment > now]
-        if job.late_at() <= now:
-            coming.append(now + max(SOON, (now - job.asks[-1].began) / 2))
-        return min(coming)
-    if job.covered:
-        return float("inf")
-    pool.update(now)
-    resting = [record.rest_until for record in pool.resting() if not job.hopeless(record, now)]
-    if resting or any(not job.hopeless(record, now) for record in pool.awake()):
-        return min(resting, default=float("inf"))
-    return None

@@ -122,13 +122,19 @@ class Pool:
             self._changes = 0  # the more peers there are, the less often
             self._middle = typical(self._standings)
 
-    def rest_of(self, row: Row) -> Rest:
-        """Return an iterator over the peers of a *row*, which must not change meanwhile."""
-        return Rest(row, self._middle)
-
     def first_busy(self, now: float) -> list[Standing]:
         """Return the busy peers that would be done soonest."""
-        return self.rest_of(self.busy).take(BEAM, now)
+        found = [standing for _, _, standing in self.busy[:BEAM]]
+        for standing in found:
+            if standing.vague:
+                self.refresh(standing, now)
+        return found
+
+    def refresh(self, standing: Standing, now: float) -> None:
+        """Expect of a *vague* one what is expected now: that follows the middle of the others."""
+        if standing.by is not self._middle or standing.record.line.in_flight:
+            standing.by = self._middle
+            standing.outlook.renew(self._middle, now)
 
     def standings(self, records: Iterable[Record]) -> list[Standing]:
         """Return how the peers of these *records* stand; some may have left."""
@@ -156,21 +162,29 @@ class Pool:
     def _place(self, standing: Standing, now: float) -> None:
         """Put it where it belongs now."""
         standing.stale = False
-        self._displace(standing)
         record = standing.record
         health = record.wake(now)
+        if health is Health.GOOD and standing in self._good:  # the usual case: it has moved within the rows, at most
+            self._leave_row(standing)
+            self._place_good(standing, now)
+            return
+        self._displace(standing)
         if health is Health.RESTING:
             self._resting[standing] = None
             heapq.heappush(self._moments, (record.rest_until, standing.serial, standing))
         elif health is Health.GOOD:
             self._awake[standing] = None
             self._good[standing] = None
-            self._changes += 1
-            room = min(record.room(now), max(window(record, self.size) - record.line.in_flight, 0))
-            self._enter(standing, self._bounded(record, room), now)
+            self._place_good(standing, now)
         elif health is Health.FRESH:
             self._awake[standing] = None
             self._place_unknown(standing, now)
+
+    def _place_good(self, standing: Standing, now: float) -> None:
+        record = standing.record
+        self._changes += 1
+        room = min(int(record.window), window(record, self.size)) - record.line.in_flight
+        self._enter(standing, self._bounded(record, room) if room > 0 else 0, now)
 
     def _place_unknown(self, standing: Standing, now: float) -> None:
         record = standing.record
@@ -205,15 +219,21 @@ class Pool:
             standing.row = self.unknown if vague else self.ready
         if vague:
             self._vague[standing] = None
+        elif standing.vague:
+            self._vague.pop(standing, None)
         standing.vague = vague
-        standing.outlook, standing.by = outlook(record, self._middle, now), self._middle
+        standing.outlook.renew(self._middle, now)
+        standing.by = self._middle
         standing.place = (standing.outlook.expected(self.size), standing.serial, standing)
         insort(standing.row, standing.place)
 
-    def _displace(self, standing: Standing) -> None:
+    def _leave_row(self, standing: Standing) -> None:
         if standing.row is not None and standing.place is not None:
             del standing.row[bisect_left(standing.row, standing.place)]
             standing.row = standing.place = None
+
+    def _displace(self, standing: Standing) -> None:
+        self._leave_row(standing)
         if standing.untried is not None:
             del self._untried[bisect_left(self._untried, standing.untried)]
             standing.untried = None
@@ -232,26 +252,3 @@ class Pool:
                 line = record.line
                 if line.in_flight and record.latency is not None and now - line.spoke > record.latency:
                     self._place(standing, now)
-
-
-class Rest:
-    """What is left of a row of peers while a turn goes through it."""
-
-    def __init__(self, row: Row, middle: Typical) -> None:
-        self._row = row
-        self._middle = middle
-        self._at = 0
-
-    def __iter__(self) -> Iterator[Standing]:
-        while found := self.take(1, 0.0):
-            yield from found
-
-    def take(self, count: int, now: float) -> list[Standing]:
-        """Return the next few. What is expected of those of which nothing is known follows the middle of the others."""
-        found = [standing for _, _, standing in self._row[self._at : self._at + count]]
-        self._at += len(found)
-        for standing in found:
-            if standing.vague and (standing.by is not self._middle or standing.record.line.in_flight):
-                standing.by = self._middle
-                standing.outlook = outlook(standing.record, self._middle, now)
-        return found

@@ -23,7 +23,8 @@ from sessionctx.fetch.hedge import HedgeBudget, late_after
 from sessionctx.fetch.meeting import Acquaintances
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.noting import Noting
-from sessionctx.fetch.plan import Grant, assign, look_again
+from sessionctx.fetch.patience import look_again
+from sessionctx.fetch.plan import Grant, assign
 from sessionctx.fetch.pool import USUAL_SIZE, Pool
 from sessionctx.fetch.quarantine import tell_of_liars
 from sessionctx.fetch.searching import Searching

@@ -40,13 +40,29 @@ class Outlook:
     """What is expected of one peer now: a time that grows with the bytes that are asked for."""
 
     record: Record
-    start: float
+    start: float = 0.0
     """Seconds until it is done with all that is in flight from it, and with what was queued here."""
-    per_byte: float
-    tries: float
+    per_byte: float = 0.0
+    tries: float = 1.0
     """How many requests it is expected to take until one brings something."""
     outlier: float = 0.0
     """Seconds of `start` that are there because its last answers were slower than usual."""
+
+    def renew(self, middle: Typical, now: float) -> None:
+        """Look anew, from what is known about the peer and else from the *middle* of the others.
+
+        Bytes come behind all that is in flight from it. If it owes an answer and has been silent for longer than its
+        latency, it is expected to stay so for as long again.
+        """
+        record = self.record
+        line = record.line
+        wait = middle.latency if record.latency is None else record.latency
+        if line.in_flight and (silent := now - line.spoke) > wait:
+            wait = silent
+        self.per_byte = 1.0 / (middle.rate if record.rate is None else record.rate)
+        self.start = wait + line.in_flight_bytes * self.per_byte
+        self.tries = 1.0 / (max(record.success, LEAST_CHANCE) * max(record.hits, LEAST_CHANCE))
+        self.outlier = 0.0 if record.median is None or wait < record.median else wait - record.median
 
     def queue(self, size: float) -> None:
         """Note that it is to bring *size* bytes before anything else."""
@@ -62,15 +78,7 @@ class Outlook:
 
 
 def outlook(record: Record, middle: Typical, now: float) -> Outlook:
-    """Return what is expected of a peer, from what is known about it and else from the *middle* of the others.
-
-    Bytes come behind all that is in flight from it. If it owes an answer and has been silent for longer than its
-    latency, it is expected to stay so for as long again.
-    """
-    latency = middle.latency if record.latency is None else record.latency
-    rate = middle.rate if record.rate is None else record.rate
-    line = record.line
-    tries = 1.0 / (max(record.success, LEAST_CHANCE) * max(record.hits, LEAST_CHANCE))
-    wait = max(latency, line.silent(now))
-    outlier = 0.0 if record.median is None else max(wait - record.median, 0.0)
-    return Outlook(record, wait + line.in_flight_bytes / rate, 1.0 / rate, tries, outlier)
+    """Return what is expected of a peer now; see `Outlook.renew`."""
+    found = Outlook(record)
+    found.renew(middle, now)
+    return found
