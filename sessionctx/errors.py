@@ -242,7 +242,10 @@ class FetchFailed(SessionctxError):
 
 
 class NoPeers(FetchFailed):
-    """There is nobody to ask: give ``session.begin(peers=[...])`` or ``Node.open(peers=[...])`` an address."""
+    """There is nobody to ask: give ``session.begin(peers=[...])`` or ``Node.open(peers=[...])`` an address.
+
+    Or ``Node.open(routers=[...])`` that of somebody who knows some; if you did, nobody was named who may be asked.
+    """
 
 
 # --- stores

@@ -138,17 +138,21 @@ def peers(command: Callable[..., int]) -> Callable[..., int]:
         metavar="K=V",
         help="seconds=30, bytes=10MiB, requests=100, in_flight=8, in_flight_per_peer=4, memory=64MiB. Repeatable.",
     )
-    routed = click.option(
+    return click.option("--peer", multiple=True, metavar="URL", help="A gateway to ask. Repeatable.")(
+        routed(option(run))
+    )
+
+
+def routed(command: F) -> F:
+    """Give *command* ``--router``; `Settings.open_node` gives them to the node."""
+    return click.option(
         "--router",
         multiple=True,
         expose_value=False,
         callback=_routers,
         metavar="URL",
         help="A router to ask for more gateways. Repeatable.",
-    )
-    return click.option("--peer", multiple=True, metavar="URL", help="A gateway to ask. Repeatable.")(
-        routed(option(run))
-    )
+    )(command)
 
 
 def _routers(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:

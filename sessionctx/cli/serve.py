@@ -8,8 +8,8 @@ import os
 import click
 import trio
 
-from sessionctx import Node, session
-from sessionctx.cli.options import Settings, address, common, settings
+from sessionctx import session
+from sessionctx.cli.options import Settings, address, common, routed, settings
 from sessionctx.cli.verb import perform
 from sessionctx.serve import gateway, run
 from sessionctx.testing import faults
@@ -25,6 +25,7 @@ from sessionctx.testing import faults
     help="Where to listen; port 0 lets the system choose. Other hosts than 127.0.0.1 open it to the network.",
 )
 @click.option("--peer", multiple=True, metavar="URL", help="A gateway to fetch from what is missing. Repeatable.")
+@routed
 @click.option(
     "--fault", multiple=True, hidden=True, help="Misbehave: slow:3MiB, fail:3, busy:2, lie, stall:N, truncate:N."
 )
@@ -33,8 +34,8 @@ from sessionctx.testing import faults
 def command(listen: tuple[str, int], peer: tuple[str, ...], fault: tuple[str, ...], *, leashed: bool) -> int:
     """Serve the store as a trustless gateway over HTTP, and print its URL.
 
-    It answers from the store alone, unless peers are given. Ctrl-C stops it at once; SIGTERM lets answers in progress
-    finish for three seconds.
+    It answers from the store alone, unless peers or routers are given. Ctrl-C stops it at once; SIGTERM lets answers
+    in progress finish for three seconds.
     """
     chosen, stop = settings(), trio.Event()
     try:
@@ -60,8 +61,8 @@ async def _serve(
     stop: trio.Event,
 ) -> None:
     with session.begin(peers=peer, name="serve"):  # one for all requests: what is learnt of peers stays known
-        async with Node.open(chosen.store_path()) as node, trio.open_nursery() as nursery:
-            app = gateway(node.blocks, ahead=32) if peer else gateway(node.store)
+        async with chosen.open_node() as node, trio.open_nursery() as nursery:
+            app = gateway(node.blocks, ahead=32) if peer or chosen.routers else gateway(node.store)
             for wrap in wrappers:
                 app = wrap(app)
             url = await nursery.start(functools.partial(run, app, *listen, stop=stop))

@@ -24,7 +24,8 @@ def verdict(job: Job, name: str, records: Collection[Record], now: float) -> Not
     if not records:
         return NoPeers(
             f"{name} is not in the store, and there is nobody to ask: "
-            f"give session.begin(peers=[...]) or Node.open(peers=[...]) an address"
+            f"give session.begin(peers=[...]) or Node.open(peers=[...]) an address, "
+            f"or Node.open(routers=[...]) that of somebody who knows some"
         )
     said = [(record.peer.public, job.errors.get(record) or _standing(record, job.name)) for record in records]
     listed = "".join(f"\n  {peer}: {reason}" for peer, reason in said)

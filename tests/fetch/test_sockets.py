@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import pytest
@@ -12,6 +13,7 @@ from sessionctx.blocks import MemoryBlockstore
 from sessionctx.content import CID
 from sessionctx.peers import statistics
 from sessionctx.testing import faults, samples
+from sessionctx.transports import Router
 
 FOLDER = samples.folder(300, 2000, sharded=True)
 
@@ -55,3 +57,40 @@ async def test_a_folder_is_exported_from_gateways_with_few_requests(tmp_path, wr
     if wrong is None:
         assert len(asked) < len(FOLDER.blocks) / 4
         assert rows[0].failed == rows[0].lied == 0
+
+
+def naming(urls, asked):
+    """A router that knows these gateways for every name."""
+    places = [url.removeprefix("http://").split(":") for url in urls]
+    addrs = [f"/ip4/{host}/tcp/{port}/http" for host, port in places]
+    records = [{"Schema": "peer", "ID": f"id{n}", "Addrs": [addr]} for n, addr in enumerate(addrs)]
+    body = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+    async def run(scope, receive, send):
+        asked.append(scope["path"])
+        headers = [(b"content-type", b"application/x-ndjson")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return run
+
+
+async def test_a_router_is_all_that_one_has_to_know(tmp_path):
+    """A real router names two real gateways, of which one lies; nobody else is known."""
+    store, questions = MemoryBlockstore(), []
+    await store.put_many(FOLDER.blocks)
+    app = serve.gateway(store)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            urls = [await nursery.start(partial(serve.run, each)) for each in (app, faults.lying(app))]
+            router = await nursery.start(partial(serve.run, naming(urls, questions)))
+            node = Node.over(MemoryBlockstore(), routers=[Router(router, allow_private=True)])
+            with session.begin() as s:
+                await node.files.export(FOLDER.root, tmp_path / "out")
+                rows = {row.url: row for row in statistics(s)}
+            nursery.cancel_scope.cancel()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == FOLDER.files
+    assert questions
+    assert all(question.startswith("/routing/v1/providers/") for question in questions)
+    assert rows.keys() == set(urls)
+    assert rows[urls[0]].found > 0
