@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from sessionctx.content import car, codes, dagcbor, dagpb, multibase, multihash, unixfs, varint
+from sessionctx.content import car, codes, dagcbor, dagjson, dagpb, multibase, multihash, unixfs, varint
 from sessionctx.content.block import Block, Verifier, verify
 from sessionctx.content.car import CarDecoder
 from sessionctx.content.cid import CID
-from sessionctx.content.codecs import links
+from sessionctx.content.codecs import decode, encode, links
 from sessionctx.content.codes import (
     BLAKE2B_256,
     BLAKE3,
+    CBOR,
     DAG_CBOR,
     DAG_JSON,
     DAG_PB,
     IDENTITY,
+    JSON,
     LIBP2P_KEY,
     MAX_BLOCK,
     RAW,
@@ -25,15 +27,18 @@ from sessionctx.content.codes import (
     hash_name,
 )
 from sessionctx.content.dagpb import PBLink, PBNode
+from sessionctx.content.data import Value
 
 __all__ = [
     "BLAKE2B_256",
     "BLAKE3",
+    "CBOR",
     "CID",
     "DAG_CBOR",
     "DAG_JSON",
     "DAG_PB",
     "IDENTITY",
+    "JSON",
     "LIBP2P_KEY",
     "MAX_BLOCK",
     "RAW",
@@ -44,13 +49,17 @@ __all__ = [
     "CarDecoder",
     "PBLink",
     "PBNode",
+    "Value",
     "Verifier",
     "car",
     "code_name",
     "code_of",
     "codes",
     "dagcbor",
+    "dagjson",
     "dagpb",
+    "decode",
+    "encode",
     "hash_name",
     "links",
     "multibase",

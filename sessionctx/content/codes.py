@@ -10,11 +10,13 @@ from typing import Final
 MAX_BLOCK: Final = 2 * 1024 * 1024
 """Bytes in the largest block which anyone sends or accepts."""
 
+CBOR: Final = 0x51
 RAW: Final = 0x55
 DAG_PB: Final = 0x70
 DAG_CBOR: Final = 0x71
 LIBP2P_KEY: Final = 0x72
 DAG_JSON: Final = 0x0129
+JSON: Final = 0x0200
 
 IDENTITY: Final = 0x00
 SHA1: Final = 0x11
@@ -33,14 +35,14 @@ BLAKE2S: Final = range(0xB241, 0xB261)
 BLAKE2B_256: Final = 0xB220
 
 _CODECS: Final = {
-    0x51: "cbor",
+    CBOR: "cbor",
     RAW: "raw",
     DAG_PB: "dag-pb",
     DAG_CBOR: "dag-cbor",
     LIBP2P_KEY: "libp2p-key",
     0x78: "git-raw",
     DAG_JSON: "dag-json",
-    0x0200: "json",
+    JSON: "json",
     0x0202: "car",
 }
 _HASHES: Final = {

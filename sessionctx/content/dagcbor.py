@@ -1,4 +1,4 @@
-"""dag-cbor: JSON-like data with bytes and links, strictly: each value has exactly one encoding.
+"""dag-cbor: JSON-like data with bytes and links, where each value has exactly one encoding.
 
 Source: ipld.io/specs/codecs/dag-cbor/spec. Written here because of the compiled codecs one comes without wheels, and
 the other takes bytes for links. Neither direction recurses, and what a head claims is compared with what is there
@@ -14,21 +14,18 @@ from typing import Final, TypeAlias, cast
 
 from sessionctx.content.cid import CID
 from sessionctx.content.codes import MAX_BLOCK
+from sessionctx.content.data import MAX_DEPTH, Value
 from sessionctx.errors import BlockTooLarge, DecodeError, InvalidCID
 
-Value: TypeAlias = "bool | int | float | str | bytes | CID | list[Value] | dict[str, Value] | None"
-"""What dag-cbor can hold."""
 _Container: TypeAlias = "list[Value] | dict[str, Value]"
-
-MAX_DEPTH: Final = 512
-"""Lists and maps inside each other. Deeper data is refused both ways: printing, comparing or copying it would overrun
-the stack (Python allows about 1000 calls)."""
 
 _INT, _NEGATIVE, _BYTES, _TEXT, _LIST, _MAP, _TAG, _SIMPLE = range(8)  # the major types of CBOR
 _SIMPLES: Final[dict[int, Value]] = {0xF4: False, 0xF5: True, 0xF6: None}
+_UNDEFINED: Final = 0xF7
 _FLOAT: Final = 0xFB
 _LINK: Final = b"\xd8\x2a"
 _DOUBLE: Final = struct.Struct(">d")
+_FLOATS: Final = {0xF9: struct.Struct(">e"), 0xFA: struct.Struct(">f"), _FLOAT: _DOUBLE}
 _WIDTHS: Final = {24: (1, 24), 25: (2, 1 << 8), 26: (4, 1 << 16), 27: (8, 1 << 32)}
 """By the low bits of a head: how many bytes its argument takes, and the least that needs so many."""
 
@@ -36,10 +33,14 @@ _WIDTHS: Final = {24: (1, 24), 25: (2, 1 << 8), 26: (4, 1 << 16), 27: (8, 1 << 3
 # --- decode
 
 
-def decode(data: bytes) -> Value:
-    """Read the one item that *data* must be. :exc:`DecodeError`; :exc:`BlockTooLarge` above 2 MiB."""
+def decode(data: bytes, *, strict: bool = True) -> Value:
+    """Read the one item that *data* must be.
+
+    Without *strict*, numbers and lengths may take more bytes than they need, floats fewer than 8, or be no numbers;
+    keys may be in any order, and undefined stands for null. :exc:`DecodeError`; :exc:`BlockTooLarge` above 2 MiB.
+    """
     _check_size(len(data))
-    reader = _Reader(data)
+    reader = _Reader(data, strict=strict)
     value = reader.item()
     if reader.at != len(data):
         raise DecodeError(f"dag-cbor: {len(data) - reader.at} bytes follow the end of the data")
@@ -49,10 +50,11 @@ def decode(data: bytes) -> Value:
 class _Reader:
     """Reads items from *data*, from offset *at* on."""
 
-    __slots__ = ("at", "data")
+    __slots__ = ("at", "data", "strict")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, strict: bool) -> None:
         self.data = data
+        self.strict = strict
         self.at = 0
 
     def item(self) -> Value:
@@ -66,7 +68,7 @@ class _Reader:
         while True:
             entry: str | None = None
             if isinstance(here, dict):
-                entry, last = self._key(last, first=not here)
+                entry, last = self._key(last, here)
             value, size = self._head()
             if isinstance(here, list):
                 here.append(value)
@@ -121,7 +123,7 @@ class _Reader:
             raise DecodeError(f"dag-cbor: an indefinite or reserved length before byte {self.at}")
         width, least = _WIDTHS[low]
         value = int.from_bytes(self._take(width), "big")
-        if value < least:
+        if value < least and self.strict:
             raise DecodeError(f"dag-cbor: {value} before byte {self.at} is not written in its shortest form")
         return value
 
@@ -139,26 +141,29 @@ class _Reader:
         except UnicodeDecodeError:
             raise DecodeError(f"dag-cbor: a text before byte {self.at} is not UTF-8") from None
 
-    def _key(self, last: bytes, *, first: bool) -> tuple[str, bytes]:
-        """Return a map's next key, which must follow the *last* one: shorter keys first, then by bytes."""
+    def _key(self, last: bytes, here: dict[str, Value]) -> tuple[str, bytes]:
+        """Return the next key of the map *here*, which follows the *last* one: shorter ones first, then by bytes."""
         start = self._byte()
         if start >> 5 != _TEXT:
             raise DecodeError(f"dag-cbor: a map key before byte {self.at} is not a text")
         count = self._argument(start & 31)
         text = self._text(count)
         key = self.data[self.at - count : self.at]
-        if not first and (len(key), key) <= (len(last), last):
+        if text in here or (here and self.strict and (len(key), key) < (len(last), last)):
             raise DecodeError(f"dag-cbor: map keys are repeated or out of order at {text[:80]!r}")
         return text, key
 
     def _simple(self, first: int) -> Value:
         if first in _SIMPLES:
             return _SIMPLES[first]
-        if first != _FLOAT:
+        if first == _UNDEFINED and not self.strict:
+            return None
+        if first != _FLOAT and (self.strict or first not in _FLOATS):
             raise DecodeError(f"dag-cbor: the simple value {first:#x} before byte {self.at} is not allowed")
-        taken = self._take(8)
-        number = float(_DOUBLE.unpack(taken)[0])
-        if not isfinite(number) or (not number and taken[0]):
+        form = _FLOATS[first]
+        taken = self._take(form.size)
+        number = float(form.unpack(taken)[0])
+        if self.strict and (not isfinite(number) or (not number and taken[0])):
             raise DecodeError(f"dag-cbor: the float {number} is not allowed")
         return number
 
@@ -269,21 +274,3 @@ def _entries(entries: dict[str, Value]) -> Iterator[Value | _Ready]:
 def _check_size(size: int) -> None:
     if size > MAX_BLOCK:
         raise BlockTooLarge(f"{size} bytes of dag-cbor are over the limit of {MAX_BLOCK}")
-
-
-# --- links
-
-
-def links(value: Value) -> list[CID]:
-    """Return the links in a decoded *value*, level by level, with repeats."""
-    found: list[CID] = []
-    parts: list[Value] = [value]
-    while parts:
-        found += [part for part in parts if isinstance(part, CID)]
-        parts = [
-            inner
-            for part in parts
-            if isinstance(part, list | dict)
-            for inner in (part if isinstance(part, list) else part.values())
-        ]
-    return found

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 
 from sessionctx import session
 from sessionctx.blocks import Blockstore, default_limits
-from sessionctx.content import CID, DAG_CBOR, DAG_PB, RAW, Block, PBNode, code_name, dagcbor, dagpb
+from sessionctx.content import CID, DAG_CBOR, DAG_PB, SHA2_256, Block, PBNode, Value, dagpb, encode
 from sessionctx.dag.car_export import CarChunks, CarSummary, Scope, Sink, car_stream, export_car
 from sessionctx.dag.car_import import import_car
 from sessionctx.dag.opened import Opened
 from sessionctx.dag.path import Ref, Resolved, decode_data, enter, resolve
 from sessionctx.dag.source import Source
 from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, MAX_DEPTH, Walk, walk
-from sessionctx.errors import DecodeError, Unsupported
+from sessionctx.errors import DecodeError
 
 
 class Dag:
@@ -29,10 +29,11 @@ class Dag:
         """Of sessions that begin with a call of a method here; None for no limits."""
 
     @session.operation
-    async def get(self, ref: Ref, *, path: str = "") -> PBNode | dagcbor.Value:
-        """Return what a block holds: bytes of raw blocks, a `PBNode` of dag-pb ones, plain data of dag-cbor ones.
+    async def get(self, ref: Ref, *, path: str = "") -> PBNode | Value:
+        """Return what a block holds: bytes of raw blocks, a `PBNode` of dag-pb ones, plain data of others.
 
-        A path may end inside dag-cbor data: then that part of it is returned.
+        These are dag-cbor, dag-json, cbor and json. They are read even if they are not written as strictly as their
+        specification asks. A path may end inside of them: then that part is returned.
 
         Raises:
             PathNotFound, NotADirectory: *path* leads nowhere.
@@ -40,7 +41,7 @@ class Dag:
             Unsupported: its codec is not known here.
         """
         found = await resolve(self._blocks, ref, path)
-        value = decode(await self._blocks.get(found.cid))
+        value = read(await self._blocks.get(found.cid))
         for segment in found.rest:
             assert not isinstance(value, PBNode)
             value = enter(value, segment, str(found.cid))
@@ -54,6 +55,25 @@ class Dag:
             InvalidCID, PathNotFound, NotADirectory, DagTooDeep, DecodeError, InvalidDag.
         """
         return await resolve(self._blocks, ref, path)
+
+    @session.operation
+    async def put(self, value: PBNode | Value, *, codec: int = DAG_CBOR, hash: int = SHA2_256) -> CID:  # noqa: A002
+        """Store *value* as one block, strictly written, and return its CID (version 1).
+
+        *codec* is any of those that `get` reads; a `PBNode` is dag-pb whatever it says. *hash* is the function of the
+        name.
+
+        Raises:
+            TypeError, ValueError: the codec cannot hold it.
+            BlockTooLarge: it takes more than 2 MiB.
+            Unsupported: the codec or hash function is not known here.
+        """
+        if isinstance(value, PBNode):
+            block = Block.of(dagpb.encode(value), codec=DAG_PB, hash=hash)
+        else:
+            block = Block.of(encode(codec, value), codec=codec, hash=hash)
+        await self._blocks.put(block)
+        return block.cid
 
     def walk(
         self,
@@ -87,15 +107,10 @@ class Dag:
         return await import_car(self._blocks, source)
 
 
-def decode(block: Block) -> PBNode | dagcbor.Value:
+def read(block: Block) -> PBNode | Value:
     """Return what *block* holds, by its codec. :exc:`DecodeError`, :exc:`Unsupported`."""
-    codec = block.cid.codec
-    if codec == RAW:
-        return block.data
-    if codec == DAG_CBOR:
+    if block.cid.codec != DAG_PB:
         return decode_data(block)
-    if codec != DAG_PB:
-        raise Unsupported(f"{block.cid} is {code_name(codec)}, which cannot be read here; its bytes can")
     try:
         return dagpb.decode(block.data)
     except DecodeError as error:

@@ -1,4 +1,4 @@
-"""Paths: from ``cid/a/b/c`` to the block it names, through UnixFS directories and dag-cbor data.
+"""Paths: from ``cid/a/b/c`` to the block it names, through UnixFS directories, dag-cbor, dag-json and json data.
 
 Source: specs.ipfs.tech/http-gateways/path-gateway and specs.ipfs.tech/unixfs (path resolution).
 """
@@ -12,16 +12,18 @@ import trio
 
 from sessionctx import session
 from sessionctx.blocks import Blockstore
-from sessionctx.content import CID, DAG_CBOR, Block, dagcbor
+from sessionctx.content import CID, DAG_CBOR, DAG_JSON, JSON, Block, Value, decode
 from sessionctx.dag.opening import Opening
 from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
 from sessionctx.dag.unixfs.node import Node, describe, open_node, open_shard
-from sessionctx.errors import DagTooDeep, DecodeError, InvalidCID, NotADirectory, PathNotFound
+from sessionctx.errors import DagTooDeep, DecodeError, InvalidCID, NotADirectory, PathNotFound, Unsupported
 
 Ref = CID | str
 """What names something: a CID, or a text ``cid/path`` (also ``/ipfs/cid/path`` or ``ipfs://cid/path``)."""
 
 MAX_SEGMENTS: Final = 1024
+_DATA: Final = frozenset({DAG_CBOR, DAG_JSON, JSON})
+"""Codecs of blocks that a path can go into."""
 
 
 @attrs.frozen
@@ -31,7 +33,7 @@ class Resolved:
     cid: CID
     """The block."""
     rest: tuple[str, ...] = ()
-    """What is left of the path, inside the block: empty, unless the path ends within dag-cbor data."""
+    """What is left of the path, inside the block: empty, unless the path ends within data."""
     roots: tuple[CID, ...] = ()
     """The CIDs at the segments of the path: the one it begins with, ..., the one it leads to."""
     trail: tuple[CID, ...] = ()
@@ -105,7 +107,7 @@ class _Way:
         """Go on to the next block."""
         block = await self.blocks.get(self.roots[-1])
         self.trail.append(block.cid)
-        if block.cid.codec == DAG_CBOR:
+        if block.cid.codec in _DATA:
             self._through_data(block)
         else:
             self._arrive(await self._in_directory(open_node(block), self.left[0]), 1)
@@ -146,15 +148,15 @@ class _Way:
         return found.cid if found else None
 
 
-def decode_data(block: Block) -> dagcbor.Value:
-    """Return what a dag-cbor block holds. :exc:`DecodeError` that names the block."""
+def decode_data(block: Block) -> Value:
+    """Return what a block holds, as plain data. :exc:`DecodeError` that names the block, :exc:`Unsupported`."""
     try:
-        return dagcbor.decode(block.data)
-    except DecodeError as error:
-        raise DecodeError(f"{block.cid}: {error}") from None
+        return decode(block.cid.codec, block.data)
+    except (DecodeError, Unsupported) as error:
+        raise type(error)(f"{block.cid}: {error}") from None
 
 
-def enter(value: dagcbor.Value, segment: str, where: str) -> dagcbor.Value:
+def enter(value: Value, segment: str, where: str) -> Value:
     """Return what *segment* names in a map or list. :exc:`PathNotFound`, :exc:`NotADirectory`."""
     if isinstance(value, dict):
         if segment in value:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.content import CID, Block, PBLink, unixfs
+from sessionctx.content import CID, DAG_CBOR, DAG_JSON, DAG_PB, JSON, RAW, SHA2_512, Block, PBLink, PBNode, unixfs
 from sessionctx.dag import V1_2025, Dag, Resolved, resolve
 from sessionctx.dag.path import parse_ref
 from sessionctx.dag.unixfs.build import Built
@@ -67,10 +67,46 @@ async def test_get_reads_each_codec(world, store):
     assert await dag.get(LEAF.cid) == b"leaf"
     node = await dag.get(world["a"])
     assert [link.name for link in node.links] == ["", "b"]
-    for block, error in ((Block.of(b"{}", codec=0x0129), Unsupported), (Block.of(b"\xff", codec=0x70), DecodeError)):
+    for block, error in ((Block.of(b"{}", codec=0x78), Unsupported), (Block.of(b"\xff", codec=0x70), DecodeError)):
         await store.put(block)
         with pytest.raises(error, match=str(block.cid)):
             await dag.get(block.cid)
+
+
+@pytest.mark.parametrize("codec", [DAG_CBOR, DAG_JSON])
+async def test_what_is_put_is_got_back_and_paths_lead_through_it(store, codec):
+    dag = Dag(store)
+    inner = await dag.put({"list": [1, b"two", "three"]}, codec=codec)
+    outer = await dag.put({"to": inner, "text": "x"}, codec=codec, hash=SHA2_512)
+    assert (inner.codec, outer.codec) == (codec, codec)
+    assert await dag.get(outer) == {"to": inner, "text": "x"}
+    assert await dag.get(f"{outer}/to/list/1") == b"two"
+    async with dag.walk(outer) as found:
+        assert [block.cid async for block in found] == [outer, inner]
+
+
+async def test_what_is_put_is_written_strictly_or_not_at_all(store):
+    dag = Dag(store)
+    node = PBNode((PBLink(LEAF.cid, "a"),), b"data")
+    cid = await dag.put(node)
+    assert cid.codec == DAG_PB
+    assert await dag.get(cid) == node
+    assert await dag.put({"Data": b"data", "Links": [{"Hash": LEAF.cid, "Name": "a"}]}, codec=DAG_PB) == cid
+    assert (await dag.put(b"leaf", codec=RAW)).multihash == LEAF.cid.multihash
+    assert await dag.get(await dag.put({"/": 1}, codec=JSON)) == {"/": 1}
+    for value, codec, error in (
+        ((), DAG_CBOR, TypeError),
+        (float("nan"), DAG_JSON, ValueError),
+        (1, 0x78, Unsupported),
+    ):
+        with pytest.raises(error):
+            await dag.put(value, codec=codec)
+
+
+async def test_what_was_written_carelessly_is_read(store):
+    block = Block.of(b' {"b": 1.0, "a": [ ] }', codec=DAG_JSON)
+    await store.put(block)
+    assert await Dag(store).get(block.cid) == {"b": 1.0, "a": []}
 
 
 @pytest.mark.parametrize(

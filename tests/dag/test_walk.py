@@ -320,7 +320,7 @@ async def test_a_dag_of_few_blocks_and_endless_paths_is_walked_once(store):
 
 async def test_blocks_that_cannot_be_read_end_the_walk_in_their_place(store, cbor):
     broken = Block.of(b"\xff", codec=DAG_CBOR)
-    foreign = Block.of(b"{}", codec=0x0129)
+    foreign = Block.of(b"{}", codec=0x78)
     good = Block.of(b"good")
     for bad, error in ((broken, DecodeError), (foreign, Unsupported)):
         root = cbor([good.cid, bad.cid, good.cid])
