@@ -25,6 +25,7 @@ from sessionctx.content.codes import (
     hash_name,
 )
 from sessionctx.content.dagpb import PBLink, PBNode
+from sessionctx.content.memory import keep_what_is_freed
 
 __all__ = [
     "BLAKE2B_256",
@@ -52,6 +53,7 @@ __all__ = [
     "dagcbor",
     "dagpb",
     "hash_name",
+    "keep_what_is_freed",
     "links",
     "multibase",
     "multihash",

@@ -6,6 +6,7 @@ Source: specs.ipfs.tech/unixfs (balanced layout) and IPIP-499.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import attrs
 
@@ -40,6 +41,21 @@ def build_symlink(profile: Profile, emit: Emit, target: bytes) -> Built:
     return build_node(profile, emit, unixfs.Data(unixfs.Type.SYMLINK, target))
 
 
+Leaf: TypeAlias = tuple[Block, Built]
+"""The block of a chunk, and what links to it say."""
+
+
+def make_leaf(profile: Profile, chunk: bytes) -> Leaf:
+    """Make the leaf that holds *chunk*."""
+    size = len(chunk)
+    if profile.raw_leaves:
+        block = Block.of(chunk, codec=RAW)
+    else:
+        data = unixfs.Data(unixfs.Type.FILE, chunk or None, filesize=size)
+        block = Block.of(dagpb.encode(PBNode((), unixfs.encode(data))), codec=DAG_PB, version=profile.cid_version)
+    return block, Built(block.cid, len(block.data), size)
+
+
 class FileBuilder:
     """Builds one file from its chunks in order. Holds at most one unfinished node per level of the tree."""
 
@@ -50,12 +66,18 @@ class FileBuilder:
 
     def add(self, chunk: bytes) -> None:
         """Take the next chunk, which the caller has cut to the profile's size."""
-        self._place(self._leaf(chunk), 0)
+        self.add_leaf(make_leaf(self._profile, chunk))
+
+    def add_leaf(self, leaf: Leaf) -> None:
+        """Take the next chunk as its leaf."""
+        block, built = leaf
+        self._emit(block)
+        self._place(built, 0)
 
     def finish(self) -> Built:
         """Close the nodes that are open, and return the root. A file without chunks is one empty leaf."""
         if not any(self._levels):
-            return self._leaf(b"")
+            self.add(b"")  # an empty file
         for level, children in enumerate(self._levels):
             top = level == len(self._levels) - 1
             if top and len(children) == 1:
@@ -63,15 +85,6 @@ class FileBuilder:
             if children:
                 self._close(level)
         raise AssertionError("the top level is never empty")
-
-    def _leaf(self, chunk: bytes) -> Built:
-        if not self._profile.raw_leaves:
-            return build_node(
-                self._profile, self._emit, unixfs.Data(unixfs.Type.FILE, chunk or None, filesize=len(chunk))
-            )
-        block = Block.of(chunk, codec=RAW)
-        self._emit(block)
-        return Built(block.cid, len(chunk), len(chunk))
 
     def _place(self, child: Built, level: int) -> None:
         if level == len(self._levels):
