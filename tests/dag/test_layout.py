@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.content import CID, RAW, Block, PBLink, dagpb, unixfs
+from sessionctx.content import CID, RAW, Block, PBLink, PBNode, dagpb, unixfs
 from sessionctx.dag import V0_2015, V1_2025
 from sessionctx.dag.unixfs import Chunker, FileBuilder, Profile, build_directory, open_node
+from sessionctx.dag.unixfs.build import encode_leaf
 from sessionctx.dag.unixfs.directory import estimate
 from sessionctx.dag.unixfs.hamt import Shard, Sub, build_hamt, name_hash
 from sessionctx.dag.unixfs.node import entries
@@ -72,6 +73,13 @@ def test_a_file_is_a_balanced_tree_of_its_chunks(count, width, raw):
     for block in blocks:
         assert set(block.links()) <= known
         known.add(block.cid)
+
+
+@given(size=st.one_of(st.integers(0, 300), st.sampled_from([1 << 14, (1 << 14) - 20, 1 << 18])))
+def test_a_leaf_is_encoded_as_any_node(size):
+    chunk = bytes(size)
+    data = unixfs.Data(unixfs.Type.FILE, chunk or None, filesize=size)
+    assert encode_leaf(chunk) == dagpb.encode(PBNode((), unixfs.encode(data)))
 
 
 def total(cid, held):

@@ -57,7 +57,7 @@ async def add_path(
         return await trio.to_thread.run_sync(scan.step)
 
     try:
-        await overlap(make, _storing(blocks, progress))
+        await overlap(make, _storing(blocks, progress), ahead=2)
     finally:
         scan.close()
     assert scan.built is not None

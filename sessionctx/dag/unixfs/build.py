@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import attrs
 
-from sessionctx.content import CID, DAG_PB, RAW, Block, PBLink, PBNode, dagpb, unixfs
+from sessionctx.content import CID, DAG_PB, RAW, Block, PBLink, PBNode, dagpb, unixfs, varint
 from sessionctx.dag.unixfs.profile import Profile
 
 Emit = Callable[[Block], None]
@@ -51,9 +51,19 @@ def make_leaf(profile: Profile, chunk: bytes) -> Leaf:
     if profile.raw_leaves:
         block = Block.of(chunk, codec=RAW)
     else:
-        data = unixfs.Data(unixfs.Type.FILE, chunk or None, filesize=size)
-        block = Block.of(dagpb.encode(PBNode((), unixfs.encode(data))), codec=DAG_PB, version=profile.cid_version)
+        block = Block.of(encode_leaf(chunk), codec=DAG_PB, version=profile.cid_version)
     return block, Built(block.cid, len(block.data), size)
+
+
+def encode_leaf(chunk: bytes) -> bytes:
+    """Return the dag-pb node of a file that holds *chunk*, as ``dagpb`` and ``unixfs`` do, but copy it only once."""
+    data = unixfs.Data(unixfs.Type.FILE, b"" if chunk else None, filesize=len(chunk))
+    around = unixfs.encode(data)  # 08 02, and where there are bytes 12 and their length (0 here); 18 and the size
+    if not chunk:
+        return dagpb.encode(PBNode((), around))
+    head = around[:3] + varint.encode(len(chunk))
+    size = len(head) + len(chunk) + len(around) - 4
+    return b"".join((b"\x0a", varint.encode(size), head, chunk, around[4:]))
 
 
 class FileBuilder:
