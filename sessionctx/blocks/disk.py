@@ -224,13 +224,10 @@ class _Opening(AbstractAsyncContextManager[DiskBlockstore]):
 
 
 def _insert(blocks: Sequence[Block], heap: Heap, connection: sqlite3.Connection) -> tuple[int, int]:
-    count = size = 0
+    large = [block for block in blocks if len(block.data) >= LARGE]
+    count, size = heap.put(connection, large) if large else (0, 0)
     for block in blocks:
-        if len(block.data) >= LARGE:
-            new = heap.put(connection, block)
-        else:
-            new = connection.execute(_PUT, (block.cid.multihash, block.data)).rowcount > 0
-        if new:
+        if len(block.data) < LARGE and connection.execute(_PUT, (block.cid.multihash, block.data)).rowcount:
             count += 1
             size += len(block.data)
     return count, size

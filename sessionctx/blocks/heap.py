@@ -18,20 +18,23 @@ import errno
 import os
 import sqlite3
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from sessionctx.content import CID, RAW, Block, verify
 from sessionctx.errors import SessionctxError, StoreCorrupt, StoreError, StoreFull
 
-LARGE: Final = 64 * 1024 if hasattr(os, "pwrite") else sys.maxsize
+LARGE: Final = 64 * 1024 if hasattr(os, "pwritev") else sys.maxsize
 """Bytes from which a block is kept in the data file."""
 SURE_EVERY: Final = 256 * 1024 * 1024
 """Bytes written after which a commit is made durable, though nobody asked."""
 
 _AHEAD: Final = 32 * 1024 * 1024  # bytes after which the disk is told to begin
+_RUN: Final = 1024 * 1024  # bytes written with one call; four times as many took twice as long
 _OPEN: Final = os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
 _PUT: Final = "INSERT INTO blocks (multihash, data, at, size) VALUES (?, x'', ?, ?) ON CONFLICT DO NOTHING"
+_ROOM: Final = "SELECT tail, EXISTS (SELECT 1 FROM holes WHERE since < synced) FROM totals"
 _HAS: Final = "SELECT 1 FROM blocks WHERE multihash = ?"
 _HOLE: Final = (
     "SELECT at, size FROM holes WHERE size >= ? AND since < (SELECT synced FROM totals) ORDER BY size LIMIT 1"
@@ -70,15 +73,32 @@ class Heap:
         """Whether the next commit should be durable."""
         return self.unsure >= SURE_EVERY
 
-    def put(self, connection: sqlite3.Connection, block: Block) -> bool:
-        """Write *block*, and its row; return whether it is new. :exc:`StoreFull`, :exc:`StoreError`."""
-        key, data = block.cid.multihash, block.data
-        if connection.execute(_HAS, (key,)).fetchone():
-            return False
-        at = self._take(connection, len(data))
-        self._write(at, data)
-        connection.execute(_PUT, (key, at, len(data)))
-        return True
+    def put(self, connection: sqlite3.Connection, blocks: Sequence[Block]) -> tuple[int, int]:
+        """Write *blocks* and their rows; return how many are new, and their bytes. :exc:`StoreFull`, :exc:`StoreError`."""
+        start, holes = connection.execute(_ROOM).fetchone()
+        new: list[bytes] = []
+        run: list[bytes] = []
+        tail = start
+        for block in blocks:
+            key, data = block.cid.multihash, block.data
+            if holes and connection.execute(_HAS, (key,)).fetchone():
+                continue
+            at = self._take(connection, len(data)) if holes else None
+            if not connection.execute(_PUT, (key, tail if at is None else at, len(data))).rowcount:
+                continue
+            new.append(data)
+            if at is None:
+                run.append(data)
+                tail += len(data)
+                if tail - start >= _RUN:
+                    self._write(start, run)
+                    run, start = [], tail
+            else:
+                self._write(at, [data])
+        if run:
+            self._write(start, run)
+        connection.execute("UPDATE totals SET tail = ?", (tail,))
+        return len(new), sum(map(len, new))
 
     def sync(self, connection: sqlite3.Connection) -> None:
         """Bring all to the disk, and say so in the database; the commit that follows must be durable."""
@@ -92,31 +112,34 @@ class Heap:
         connection.execute(_SURE)
         self.unsure = 0
 
-    def _take(self, connection: sqlite3.Connection, size: int) -> int:
-        """Return where *size* bytes have room; it is theirs if the transaction is committed."""
+    def _take(self, connection: sqlite3.Connection, size: int) -> int | None:
+        """Return where there is a hole of *size* bytes or more, and take it. It is ours if this is committed."""
         hole = connection.execute(_HOLE, (size,)).fetchone()
         if hole is None:
-            (at,) = connection.execute("SELECT tail FROM totals").fetchone()
-            connection.execute("UPDATE totals SET tail = ?", (at + size,))
-            return int(at)
+            return None
         at, room = hole
-        connection.execute("UPDATE holes SET at = at + ?, size = size - ? WHERE at = ?", (size, size, at))
         if room == size:
-            connection.execute("DELETE FROM holes WHERE size = 0")
+            connection.execute("DELETE FROM holes WHERE at = ?", (at,))
+        else:
+            connection.execute("UPDATE holes SET at = at + ?, size = size - ? WHERE at = ?", (size, size, at))
         return int(at)
 
-    def _write(self, at: int, data: bytes) -> None:
+    def _write(self, at: int, run: list[bytes]) -> None:
         if self._out < 0:
             self._open_out()
-        left, offset = memoryview(data), at
+        left, offset = [memoryview(data) for data in run], at
         try:
             while left:
-                done = os.pwrite(self._out, left, offset)
-                left, offset = left[done:], offset + done
+                done = os.pwritev(self._out, left, offset)
+                offset += done
+                while left and done >= len(left[0]):
+                    done -= len(left.pop(0))
+                if done:
+                    left[0] = left[0][done:]
         except OSError as error:
             raise self._explain(error) from error
-        self.unsure += len(data)
-        self._begin_writing(at, len(data))
+        self.unsure += offset - at
+        self._begin_writing(at, offset - at)
 
     def _begin_writing(self, at: int, size: int) -> None:
         """Let the disk write what has come together, without a wait, so that syncing it has less to wait for."""

@@ -134,14 +134,14 @@ async def full(disk, monkeypatch):
         connection.execute("PRAGMA max_page_count = 40").fetchone()
         return 0, 0
 
-    written = os.pwrite
+    written = os.pwritev
 
-    def pwrite(fd, data, at):
-        if at + len(data) > 600_000:
+    def pwritev(fd, run, at):
+        if at + sum(map(len, run)) > 600_000:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return written(fd, data, at)
+        return written(fd, run, at)
 
-    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr(os, "pwritev", pwritev)
     await disk._writer.do(limit)
     return disk
 

@@ -101,16 +101,16 @@ async def test_room_is_used_again_once_the_deletion_is_durable(path):
 
 
 async def test_on_a_full_disk_room_that_was_made_is_found(path, monkeypatch):
-    def pwrite(fd, data, at):
+    def pwritev(fd, run, at):
         if at >= LARGE:
             raise OSError(28, "no room")
-        return written(fd, data, at)
+        return written(fd, run, at)
 
-    written = os.pwrite
+    written = os.pwritev
     first, second = (Block.of(os.urandom(LARGE)) for _ in range(2))
     async with DiskBlockstore.open(path) as store:
         await store.put(first)
-        monkeypatch.setattr(os, "pwrite", pwrite)
+        monkeypatch.setattr(os, "pwritev", pwritev)
         with pytest.raises(StoreFull, match="make room"):
             await store.put(second)
         await store.delete(first.cid)
@@ -242,3 +242,14 @@ async def test_a_block_whose_room_is_used_again_while_it_is_read_is_not_found(pa
         with pytest.raises(BlockNotFound):
             await store.get(gone.cid)
         assert await store.get(other.cid) == other
+
+
+async def test_a_system_that_writes_less_than_asked_is_asked_again(path, monkeypatch):
+    def pwritev(fd, run, at):
+        return written(fd, [b"".join(run)[:50_001]], at)
+
+    written = os.pwritev
+    monkeypatch.setattr(os, "pwritev", pwritev)
+    async with DiskBlockstore.open(path) as store:
+        await store.put_many(BLOCKS)
+        assert [await store.get(block.cid) for block in BLOCKS] == BLOCKS

@@ -9,8 +9,8 @@ from typing import Final
 from sessionctx.dag.unixfs.build import Leaf, make_leaf
 from sessionctx.dag.unixfs.profile import Profile
 
-WORTH: Final = 64 * 1024
-"""Bytes from which a chunk is worth the way to another thread."""
+GROUP: Final = 1024 * 1024
+"""Bytes of chunks that are worth the way to another thread."""
 
 
 class Leaves:
@@ -19,30 +19,45 @@ class Leaves:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._pool: ThreadPoolExecutor | None = None
-        self._helping: Future[Leaf] | None = None
-        self._leaves: list[Leaf | Future[Leaf]] = []
+        self._helping: Future[list[Leaf]] | None = None
+        self._made: list[list[Leaf] | Future[list[Leaf]]] = []
+        self._group: list[bytes] = []
+        self._grouped = 0
         self.bytes = 0
         """Of the chunks whose leaves wait to be taken."""
 
     def add(self, chunk: bytes) -> None:
-        """Take the next chunk: for the helper if it is idle, and otherwise here. The first is made here, too."""
+        """Take the next chunk."""
         self.bytes += len(chunk)
-        idle = self._helping is None or self._helping.done()
-        if idle and self._leaves and len(chunk) >= WORTH:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, "leaves")
-            self._helping = self._pool.submit(make_leaf, self._profile, chunk)
-            self._leaves.append(self._helping)
-        else:
-            self._leaves.append(make_leaf(self._profile, chunk))
+        self._grouped += len(chunk)
+        self._group.append(chunk)
+        if self._grouped >= GROUP:
+            self._make()
 
     def take(self) -> Iterator[Leaf]:
         """Give the leaves of the chunks so far, in order."""
-        leaves, self._leaves, self.bytes = self._leaves, [], 0
-        for leaf in leaves:
-            yield leaf.result() if isinstance(leaf, Future) else leaf
+        if self._group:
+            self._make()
+        made, self._made, self.bytes = self._made, [], 0
+        for leaves in made:
+            yield from leaves.result() if isinstance(leaves, Future) else leaves
 
     def close(self) -> None:
         """End the helper."""
         if self._pool is not None:
             self._pool.shutdown()
+
+    def _make(self) -> None:
+        """Let the helper make what was grouped if it is idle, and otherwise do it here. The first is made here, too."""
+        group, self._group, self._grouped = self._group, [], 0
+        if self._made and (self._helping is None or self._helping.done()):
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, "leaves")
+            self._helping = self._pool.submit(_leaves, self._profile, group)
+            self._made.append(self._helping)
+        else:
+            self._made.append(_leaves(self._profile, group))
+
+
+def _leaves(profile: Profile, chunks: list[bytes]) -> list[Leaf]:
+    return [make_leaf(profile, chunk) for chunk in chunks]
