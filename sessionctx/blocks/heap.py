@@ -74,7 +74,7 @@ class Heap:
         return self.unsure >= SURE_EVERY
 
     def put(self, connection: sqlite3.Connection, blocks: Sequence[Block]) -> tuple[int, int]:
-        """Write *blocks* and their rows; return how many are new, and their bytes. :exc:`StoreFull`, :exc:`StoreError`."""
+        """Write *blocks* and their rows; return how many are new, and their bytes. :exc:`StoreError`."""
         start, holes = connection.execute(_ROOM).fetchone()
         new: list[bytes] = []
         run: list[bytes] = []
