@@ -11,6 +11,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from time import perf_counter
+
+import trio
 
 from tests.bench.add import MIB, pieces, random_file, seconds
 from tests.bench.harness import Row, bench
@@ -89,6 +92,36 @@ def importing(quick):
             yield Row(f"cores busy, {profile}", figure=cores, unit="cores")
             most = max(each["rss"] for *_, each in turns)
             yield Row(f"most memory, {profile}", figure=most, unit="MiB", limit=200)
+
+
+@bench("add.dedup")
+def dedup(quick):
+    """One byte is inserted into a file that is in the store already: how many bytes of blocks are new."""
+    from sessionctx.blocks import DiskBlockstore
+    from sessionctx.dag import Files
+
+    size = 2 * MIB if quick else 256 * MIB
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = random_file(folder / "in", size)
+        changed = folder / "changed"
+        content = source.read_bytes()
+        changed.write_bytes(content[: size // 3] + b"!" + content[size // 3 :])
+
+        async def main(chunker):
+            async with DiskBlockstore.open(folder / f"{chunker}.sqlite3") as store:
+                start = perf_counter()
+                await Files(store).add(source, chunker=chunker)
+                took, before = perf_counter() - start, store.statistics()
+                await Files(store).add(changed, chunker=chunker)
+                after = store.statistics()
+                return took, after.blocks - before.blocks, after.bytes - before.bytes
+
+        for chunker, limit in (("size-1048576", None), ("buzhash", 1024.0), ("rabin", 1024.0)):
+            took, blocks, grown = trio.run(main, chunker)
+            yield Row(f"import, {chunker}", figure=size / MIB / took, unit="MiB/s")
+            yield Row(f"new after one byte, {chunker}", figure=grown / 1024, unit="KiB", limit=limit)
+            yield Row(f"new blocks after one byte, {chunker}", figure=blocks, unit="blocks")
 
 
 @bench("add.many")

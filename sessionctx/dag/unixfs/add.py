@@ -19,7 +19,7 @@ from sessionctx.content import CID, keep_what_is_freed
 from sessionctx.dag.overlap import overlap
 from sessionctx.dag.source import Pieces
 from sessionctx.dag.unixfs.build import Built, FileBuilder
-from sessionctx.dag.unixfs.chunk import Chunker
+from sessionctx.dag.unixfs.chunk import chunker_of
 from sessionctx.dag.unixfs.leaves import Leaves
 from sessionctx.dag.unixfs.profile import Profile
 from sessionctx.dag.unixfs.scan import BATCH_BYTES, Batch, Scan, Step
@@ -96,7 +96,7 @@ class _Making:
         self.bytes = 0
         self._pieces = pieces
         self._batch = Batch()
-        self._chunker = Chunker(profile.chunk_size)
+        self._chunker = chunker_of(profile)()
         self._builder = FileBuilder(profile, self._batch.add)
         self._leaves = Leaves(profile)
 

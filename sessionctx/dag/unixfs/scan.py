@@ -13,6 +13,7 @@ import trio
 from sessionctx.content import Block, PBLink
 from sessionctx.dag.source import unreadable
 from sessionctx.dag.unixfs.build import Built, FileBuilder, build_symlink
+from sessionctx.dag.unixfs.chunk import chunker_of
 from sessionctx.dag.unixfs.directory import build_directory
 from sessionctx.dag.unixfs.leaves import Leaves
 from sessionctx.dag.unixfs.node import MAX_FOLDERS
@@ -83,6 +84,7 @@ class Scan:
         self._hidden = hidden
         self._batch = Batch()
         self._leaves = Leaves(profile)
+        self._chunker = chunker_of(profile)
         self._work = self._run(path)
 
     def step(self) -> Step | None:
@@ -171,13 +173,17 @@ class Scan:
 
     def _chunks(self, fd: int, size: int, builder: FileBuilder) -> Generator[None, None, None]:
         """Read *size* bytes and not one more. `_Changed` if there are not exactly so many."""
-        left = size
+        chunker, left = self._chunker(), size
         while left:
             trio.from_thread.check_cancelled()
-            chunk = _read(fd, min(left, self._profile.chunk_size))
-            self._leaves.add(chunk)
-            left -= len(chunk)
-            self.bytes += len(chunk)
+            piece = _read(fd, min(left, chunker.piece))
+            for chunk in chunker.feed(piece):
+                self._leaves.add(chunk)
+            left -= len(piece)
+            self.bytes += len(piece)
+            if not left:
+                for chunk in chunker.finish():
+                    self._leaves.add(chunk)
             if not left or self._leaves.bytes >= BATCH_BYTES:
                 for leaf in self._leaves.take():
                     builder.add_leaf(leaf)
