@@ -1,4 +1,4 @@
-"""Blocks on the disk, in one SQLite file."""
+"""Blocks on the disk, in an SQLite file, the large ones in a file beside it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ import trio
 
 from sessionctx.blocks import faults, schema
 from sessionctx.blocks.base import StoreStatistics, batches, inline_block, not_found, turn
+from sessionctx.blocks.heap import LARGE, Heap
 from sessionctx.blocks.scan import Audit, CIDs
 from sessionctx.blocks.writer import Ticket, Writer
 from sessionctx.content import CID, Block
 from sessionctx.errors import HashMismatch, StoreClosed, StoreCorrupt, StoreError
 from sessionctx.session import require_trio
 
-_GET: Final = "SELECT data FROM blocks WHERE multihash = ?"
+_GET: Final = "SELECT data, at, size FROM blocks WHERE multihash = ?"
 _HAS: Final = "SELECT 1 FROM blocks WHERE multihash = ?"
 _PUT: Final = "INSERT INTO blocks (multihash, data) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_SIZE: Final = "SELECT length(data) FROM blocks WHERE multihash = ?"
+_SIZE: Final = "SELECT coalesce(size, length(data)) FROM blocks WHERE multihash = ?"
 _DELETE: Final = "DELETE FROM blocks WHERE multihash = ?"
 _PAUSES: Final = (0.001, 0.01, 0.1, 0.5, 1.0, 3.0)
 """Seconds between the attempts to read while another process repairs the file after a crash."""
@@ -56,15 +57,17 @@ class DiskBlockstore:
         """The store's file, as it was given."""
         self._connection = writer
         self._reader = reader
-        self._writer = Writer(writer, path)
+        self._heap = Heap(path)
+        self._writer = Writer(writer, path, self._heap)
         self._closed = False
 
     @staticmethod
     def open(path: str | os.PathLike[str]) -> AbstractAsyncContextManager[DiskBlockstore]:
         """Return an async context manager: ``async with`` opens the store and closes it again.
 
-        *path* is the store's file. If there is none it is made, with the folders above it. (SQLite keeps two more
-        files beside it while it is open, with ``-wal`` and ``-shm`` behind their names; move all three or none.)
+        *path* is the store's file. If there is none it is made, with the folders above it. Its large blocks are in
+        another beside it, with ``-data`` behind its name. (SQLite keeps two more there while it is open, with ``-wal``
+        and ``-shm``; move all four or none.)
 
         Closing waits for what is being written, and puts everything in order. If the block is left by an exception,
         it does not tidy up, so as to be quick (Ctrl-C); nothing is lost, the next opening does it.
@@ -87,7 +90,9 @@ class DiskBlockstore:
         row = await self._read(_GET, cid)
         if row is None:
             raise not_found(cid, str(self.path))
-        (data,) = row
+        data, at, size = row
+        if isinstance(at, int) and isinstance(size, int):
+            data = self._heap.read(at, size)
         if not isinstance(data, bytes):
             raise StoreCorrupt(
                 f"{self.path} is damaged: it holds no bytes for {cid}. Delete that block, fetch it again"
@@ -95,6 +100,8 @@ class DiskBlockstore:
         try:
             return Block(cid, data)
         except HashMismatch as error:
+            if at is not None and await self._read(_GET, cid) != row:
+                return await self.get(cid)  # it was deleted meanwhile, and its room used again
             raise StoreCorrupt(
                 f"{self.path} is damaged: what it holds for {cid} does not match. Delete that block, fetch it again"
             ) from error
@@ -118,7 +125,7 @@ class DiskBlockstore:
         for batch in batches(block for block in blocks if not block.cid.is_identity):
             self._check()
             size = sum(len(block.data) for block in batch)
-            ticket = await self._writer.submit(partial(_insert, batch), blocks=len(batch), size=size)
+            ticket = await self._writer.submit(partial(_insert, batch, self._heap), blocks=len(batch), size=size)
             if before is not None:
                 await self._writer.wait(before)
             before = ticket
@@ -165,12 +172,12 @@ class DiskBlockstore:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._shut, hurry, limiter=trio.CapacityLimiter(1))
 
-    async def _read(self, query: str, cid: CID) -> tuple[object] | None:
+    async def _read(self, query: str, cid: CID) -> tuple[object, ...] | None:
         await turn("DiskBlockstore")
         for pause in (*_PAUSES, None):
             self._check()
             try:
-                row: tuple[object] | None = self._reader.execute(query, (cid.multihash,)).fetchone()
+                row: tuple[object, ...] | None = self._reader.execute(query, (cid.multihash,)).fetchone()
             except faults.ERRORS as error:
                 if pause is None or faults.code(error) != faults.BUSY:
                     raise faults.explain(error, self.path) from error
@@ -189,6 +196,7 @@ class DiskBlockstore:
         order = (self._connection, self._reader) if hurry else (self._reader, self._connection)
         for connection in order:
             connection.close()
+        self._heap.close()
 
 
 class _Opening(AbstractAsyncContextManager[DiskBlockstore]):
@@ -215,10 +223,11 @@ class _Opening(AbstractAsyncContextManager[DiskBlockstore]):
 # --- what the writer does inside its transactions
 
 
-def _insert(blocks: Sequence[Block], connection: sqlite3.Connection) -> tuple[int, int]:
-    count = size = 0
+def _insert(blocks: Sequence[Block], heap: Heap, connection: sqlite3.Connection) -> tuple[int, int]:
+    large = [block for block in blocks if len(block.data) >= LARGE]
+    count, size = heap.put(connection, large) if large else (0, 0)
     for block in blocks:
-        if connection.execute(_PUT, (block.cid.multihash, block.data)).rowcount:
+        if len(block.data) < LARGE and connection.execute(_PUT, (block.cid.multihash, block.data)).rowcount:
             count += 1
             size += len(block.data)
     return count, size

@@ -19,11 +19,12 @@ import trio
 from sessionctx.blocks import schema
 from sessionctx.blocks.base import BATCH_BYTES, turn
 from sessionctx.blocks.faults import ERRORS, explain
+from sessionctx.blocks.heap import Heap
 from sessionctx.content import CID, RAW, verify
 from sessionctx.errors import InvalidCID, SessionctxError, StoreCorrupt
 
 _KEYS: Final = "SELECT multihash FROM blocks WHERE multihash > ? ORDER BY multihash LIMIT ?"  # reads the index alone
-_DATA: Final = "SELECT data FROM blocks WHERE multihash = ?"
+_DATA: Final = "SELECT data, at, size FROM blocks WHERE multihash = ?"
 _PAGE: Final = 4096
 _AUDIT_PAGE: Final = 256
 
@@ -141,23 +142,27 @@ def _inspect(path: Path, last: bytes) -> list[_Seen]:
     """Check the next blocks, about 8 MiB. Nothing means that this is the end."""
     seen: list[_Seen] = []
     size = 0
-    with _reading(path) as connection:
+    with _reading(path) as connection, closing(Heap(path)) as heap:
         for key in _keys(path, last, _AUDIT_PAGE):
-            seen.append(_look(connection, key))
+            seen.append(_look(connection, heap, key))
             size += seen[-1].size
             if size >= BATCH_BYTES:
                 break
     return seen
 
 
-def _look(connection: sqlite3.Connection, key: bytes) -> _Seen:
+def _look(connection: sqlite3.Connection, heap: Heap, key: bytes) -> _Seen:
     try:
         row = connection.execute(_DATA, (key,)).fetchone()
     except ERRORS as error:
         return _Seen(key, fault=f"cannot be read: {error}")
     if row is None:
         return _Seen(key, gone=True)
-    (data,) = row
+    data, at, size = row
+    try:
+        data = data if at is None else heap.read(at, size)
+    except StoreCorrupt as error:
+        return _Seen(key, fault=str(error))
     if not isinstance(data, bytes):
         return _Seen(key, fault="is no bytes")
     try:

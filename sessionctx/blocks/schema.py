@@ -1,9 +1,9 @@
 """The store's file: what is in it, how it is made, recognised and opened. All of it may block: call it in a thread.
 
-It is an SQLite database in WAL mode with one table of blocks and one row of totals. A file that is being made gets its
-name only when it is complete, so a path holds either nothing, or a whole store, or something that is not ours.
-SQLite alone opens the file: closing a file handle of our own would drop the locks that SQLite holds on it
-(sqlite.org/howtocorrupt.html, 2.2).
+It is an SQLite database in WAL mode with one table of blocks and one row of totals; blocks from 64 KiB on are in a file
+beside it, and their rows say where (see `heap`). A file that is being made gets its name only when it is complete, so a
+path holds either nothing, or a whole store, or something that is not ours. SQLite alone opens the database: closing a
+file handle of our own would drop the locks that SQLite holds on it (sqlite.org/howtocorrupt.html, 2.2).
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Final
 
 from sessionctx.blocks.faults import ERRORS, explain
+from sessionctx.blocks.heap import data_file, recover, sync_folder
 from sessionctx.errors import NotAStore, StoreCorrupt, StoreError, StoreFull
 
 APPLICATION_ID: Final = 0x73637478
 """``sctx``, in the file's header: how a store is told from other databases (and by ``file(1)``)."""
-FORMAT: Final = 1
-"""Which layout of tables this is; a store of a higher one is refused."""
+FORMAT: Final = 2
+"""Which layout of tables this is; a store of a higher one is refused, one of a lower one is brought up to it."""
 PAGE: Final = 16 * 1024
 """Bytes in a page. Large ones make blocks of 256 KiB twice as fast as SQLite's 4 KiB."""
 CHECKPOINT: Final = 64 * 1024 * 1024
@@ -38,6 +39,34 @@ _TABLES = (
     # nothing, for an update to the same values.
     "CREATE TABLE totals (blocks INTEGER NOT NULL, bytes INTEGER NOT NULL, serial INTEGER NOT NULL)",
     "INSERT INTO totals VALUES (0, 0, 0)",
+)
+_UPGRADE = (
+    # Of a large block: where it begins in the data file, and how many bytes it has. Its data here is empty.
+    "ALTER TABLE blocks ADD COLUMN at INTEGER",
+    "ALTER TABLE blocks ADD COLUMN size INTEGER",
+    # tail: where the data file ends. sure: the last row that is safe from a loss of power. synced: the serial number up
+    # to which all is.
+    "ALTER TABLE totals ADD COLUMN tail INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE totals ADD COLUMN sure INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE totals ADD COLUMN synced INTEGER NOT NULL DEFAULT 0",
+    # Where deleted blocks were, and the serial number at which they were deleted.
+    "CREATE TABLE holes (at INTEGER PRIMARY KEY, size INTEGER NOT NULL, since INTEGER NOT NULL)",
+    "CREATE INDEX holes_by_size ON holes (size)",
+    """CREATE TRIGGER freed AFTER DELETE ON blocks WHEN old.at IS NOT NULL BEGIN
+        INSERT INTO holes VALUES (old.at, old.size, (SELECT serial FROM totals));
+        UPDATE holes SET size = size + coalesce((SELECT size FROM holes WHERE at = old.at + old.size), 0)
+            WHERE at = old.at;
+        DELETE FROM holes WHERE at = old.at + old.size;
+        UPDATE holes SET since = (SELECT serial FROM totals),
+                size = size + (SELECT size FROM holes WHERE at = old.at)
+            WHERE at = (SELECT max(at) FROM holes WHERE at < old.at) AND at + size = old.at;
+        DELETE FROM holes WHERE at = old.at
+            AND EXISTS (SELECT 1 FROM holes WHERE at < old.at AND at + size > old.at ORDER BY at DESC LIMIT 1);
+    END""",
+    # An id may be given again once the last row is deleted: it is not sure then.
+    """CREATE TRIGGER gone AFTER DELETE ON blocks BEGIN
+        UPDATE totals SET sure = min(sure, (SELECT coalesce(max(id), 0) FROM blocks));
+    END""",
 )
 _SETTINGS = (
     "PRAGMA synchronous = NORMAL",  # a commit survives the process; power loss: see DiskBlockstore.sync
@@ -61,6 +90,10 @@ def open_store(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
             _prepare(writer, path)
             reader = undo.enter_context(closing(connect(path, "ro", patience=PATIENCE)))
             _try(reader, path)
+            recover(writer, path)
+            writer.execute(
+                "PRAGMA busy_timeout = 50"
+            )  # milliseconds; what is more of PATIENCE, the writer waits itself
             undo.pop_all()
     except ERRORS as error:
         raise explain(error, path) from error
@@ -79,14 +112,16 @@ def connect(path: Path, mode: str, *, patience: float = 0.0) -> sqlite3.Connecti
 
 
 def file_bytes(path: Path) -> int:
-    """Return the bytes that the store takes on the disk, with its log."""
-    return path.stat().st_size + _log_bytes(path)
+    """Return the bytes that the store takes on the disk, with its log and its data."""
+    return path.stat().st_size + _bytes(_log(path)) + _bytes(data_file(path))
 
 
 def _create(path: Path) -> None:
     """Make an empty store under another name, then give it its own, unless somebody else was quicker."""
     if _log_bytes(path):
         raise StoreCorrupt(f"{path} is gone, but its log is there. Restore the file, or remove {_log(path).name}")
+    if _bytes(data_file(path)):
+        raise StoreCorrupt(f"{path} is gone, but its data is there. Restore it, or remove {data_file(path).name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -95,14 +130,14 @@ def _create(path: Path) -> None:
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
-            for statement in _TABLES:
+            for statement in _TABLES + _UPGRADE:
                 connection.execute(statement)
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")
         _give_name(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _give_name(fresh: Path, path: Path) -> None:
@@ -148,7 +183,19 @@ def _prepare(writer: sqlite3.Connection, path: Path) -> None:
         writer.execute(setting)
     (page,) = writer.execute("PRAGMA page_size").fetchone()
     writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT // page}")
-    writer.execute("PRAGMA busy_timeout = 50")  # milliseconds; what is more of PATIENCE, the writer waits itself
+    _upgrade(writer)
+
+
+def _upgrade(writer: sqlite3.Connection) -> None:
+    """Bring a store of an older format up to this one."""
+    if writer.execute("PRAGMA user_version").fetchone() >= (FORMAT,):
+        return
+    writer.execute("BEGIN IMMEDIATE")
+    with writer:
+        if writer.execute("PRAGMA user_version").fetchone() < (FORMAT,):  # nobody else was quicker
+            for statement in _UPGRADE:
+                writer.execute(statement)
+            writer.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def _try(reader: sqlite3.Connection, path: Path) -> None:
@@ -166,17 +213,11 @@ def _log(path: Path) -> Path:
 
 
 def _log_bytes(path: Path) -> int:
+    return _bytes(_log(path))
+
+
+def _bytes(path: Path) -> int:
     try:
-        return _log(path).stat().st_size
+        return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name durable. Windows has no such thing, and needs none."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

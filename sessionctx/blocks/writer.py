@@ -27,7 +27,8 @@ import trio
 
 from sessionctx.blocks import faults, schema
 from sessionctx.blocks.base import BATCH_BLOCKS, BATCH_BYTES
-from sessionctx.errors import StoreClosed
+from sessionctx.blocks.heap import Heap
+from sessionctx.errors import StoreClosed, StoreError, StoreFull
 
 QUEUE_BLOCKS: Final = 8 * BATCH_BLOCKS
 """How many blocks may be queued before tasks wait."""
@@ -58,8 +59,9 @@ class Ticket:
 class Writer:
     """The thread, its queue, and the tasks' side of both."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, heap: Heap) -> None:
         self._connection = connection
+        self._heap = heap
         self._path = path
         self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
@@ -116,6 +118,9 @@ class Writer:
             self._connection.interrupt()  # mostly a copy of the log into the file, which the next commit takes up again
             self._thread.join(INTERRUPT_EVERY)
         self._thread.join()
+        if not self._hurry and self._heap.unsure:
+            with suppress(*faults.ERRORS, StoreError):  # then the next opening looks after it
+                self._transact([_durable()])
 
     def _full(self) -> bool:
         return self._blocks >= QUEUE_BLOCKS or self._bytes >= QUEUE_BYTES
@@ -168,7 +173,11 @@ class Writer:
         if all(ticket.abandoned for ticket in batch):
             return
         try:
-            self._transact(batch)
+            try:
+                self._transact(batch)
+            except StoreFull:
+                self._transact([_durable()])  # from now on, where deleted blocks were is room
+                self._transact(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             if len(batch) > 1 and faults.code(error) != faults.BUSY and not self._hurry:
                 for ticket in batch:
@@ -179,7 +188,7 @@ class Writer:
 
     def _transact(self, batch: list[Ticket]) -> None:
         connection = self._connection
-        durable = any(ticket.durable for ticket in batch)
+        durable = self._heap.due or any(ticket.durable for ticket in batch)
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         with connection:  # commits, or rolls back
             self._begin(batch)
@@ -187,6 +196,8 @@ class Writer:
             blocks, size = sum(blocks for blocks, _ in grown), sum(size for _, size in grown)
             if blocks or size or durable:  # a commit that writes nothing syncs nothing
                 connection.execute(_GROWN, (blocks, size))
+            if durable:
+                self._heap.sync(connection)
 
     def _begin(self, batch: list[Ticket]) -> None:
         """Begin to write; wait while another process does, as long as somebody waits for us."""
@@ -200,3 +211,8 @@ class Writer:
                     raise
             else:
                 return
+
+
+def _durable() -> Ticket:
+    """Return a ticket that changes nothing, and makes durable what was done before."""
+    return Ticket(lambda _: (0, 0), 0, 0, durable=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import click
 
@@ -15,6 +16,14 @@ from sessionctx.cli.verb import Result, perform
 from sessionctx.errors import AddError
 
 
+class _How(TypedDict):
+    """How to add; see `Files.add`."""
+
+    hidden: bool
+    profile: str
+    chunker: str | None
+
+
 @click.command("add")
 @click.argument("path", nargs=-1, required=True, type=click.Path())
 @click.option("--hidden", is_flag=True, help="Files whose names begin with a dot, too.")
@@ -25,8 +34,14 @@ from sessionctx.errors import AddError
     show_default=True,
     help="How files are cut and named (IPIP-499); it decides the CID.",
 )
+@click.option(
+    "--chunker",
+    metavar="NAME",
+    help="Cut files otherwise: size-N; or where the content says, so that a change leaves most blocks as they were: "
+    "buzhash, rabin, rabin-AVG, rabin-MIN-AVG-MAX.",
+)
 @common
-def command(path: tuple[str, ...], *, hidden: bool, profile: str) -> int:
+def command(path: tuple[str, ...], *, hidden: bool, profile: str, chunker: str | None) -> int:
     """Put files and folders into the store, and print the CID of each.
 
     Nothing is sent anywhere; serve the store to share it. In folders, what has a name that begins with a dot is left
@@ -35,17 +50,18 @@ def command(path: tuple[str, ...], *, hidden: bool, profile: str) -> int:
     if "" in path:
         raise click.UsageError("PATH is empty; for the current folder, write .")
     chosen = settings()
-    return perform("add", chosen, lambda: _add(chosen, [Path(each) for each in path], profile, hidden=hidden))
+    paths = [Path(each) for each in path]
+    return perform("add", chosen, lambda: _add(chosen, paths, hidden=hidden, profile=profile, chunker=chunker))
 
 
-async def _add(chosen: Settings, paths: list[Path], profile: str, *, hidden: bool) -> Result:
+async def _add(chosen: Settings, paths: list[Path], **how: Unpack[_How]) -> Result:
     output, size = chosen.output, 0
     failed: list[Exit] = []
     async with Node.open(chosen.store_path()) as node:
         for path in paths:
             try:
                 with Bar(output, f"adding {path.name}", path.stat().st_size if path.is_file() else None) as bar:
-                    added = await node.files.add(path, profile=profile, hidden=hidden, progress=bar.show)
+                    added = await node.files.add(path, progress=bar.show, **how)
             except AddError as error:
                 failed.append(exit_code(error))
                 output.error(error, failed[-1])

@@ -28,6 +28,7 @@ from sessionctx.content.codes import (
 )
 from sessionctx.content.dagpb import PBLink, PBNode
 from sessionctx.content.data import Value
+from sessionctx.content.memory import keep_what_is_freed
 
 __all__ = [
     "BLAKE2B_256",
@@ -61,6 +62,7 @@ __all__ = [
     "decode",
     "encode",
     "hash_name",
+    "keep_what_is_freed",
     "links",
     "multibase",
     "multihash",

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterable
 from contextlib import AsyncExitStack
 from typing import Final
 
+import attrs
+
 from sessionctx import session
 from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.dag.opened import Flat, Opened
@@ -44,6 +46,7 @@ class Files:
         source: Source,
         *,
         profile: Profile | str = V1_2025,
+        chunker: str | None = None,
         hidden: bool = False,
         progress: Progress | None = None,
     ) -> Added:
@@ -56,6 +59,8 @@ class Files:
         Args:
             source: a path (``str`` or path-like), ``bytes``, or an async iterable of bytes.
             profile: how to cut it into blocks, or the name of that; default ``unixfs-v1-2025``.
+            chunker: how to cut files instead, as kubo calls it: ``size-N``, ``buzhash``, ``rabin``, ``rabin-AVG`` or
+                ``rabin-MIN-AVG-MAX``. All but the first cut where the content says: a change leaves most chunks alone.
             hidden: add files and folders in a folder whose names begin with a dot, too. Default: they are left out.
             progress: called with the files and the bytes which are stored so far.
 
@@ -64,9 +69,12 @@ class Files:
             SourceChanged: a file changed while it was read.
             Unaddable: a socket, device or pipe, or a name that is not UTF-8.
             DagTooDeep: more than 256 folders inside each other.
-            Unsupported: there is no *profile* of this name.
+            Unsupported: there is no *profile* or *chunker* of this name.
+            MissingExtra: the chunker needs numpy, which is not installed.
         """
         chosen = find_profile(profile)
+        if chunker is not None:
+            chosen = attrs.evolve(chosen, chunker=chunker)
         if isinstance(source, bytes):
             return await add_pieces(self._blocks, FromBytes(source), chosen, progress=progress)
         if isinstance(source, AsyncIterable):

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessionctx.blocks import DiskBlockstore, scan, schema
+from sessionctx.blocks.heap import LARGE, data_file
 from sessionctx.content import Block
 from sessionctx.errors import NotAStore, SessionctxError, StoreCorrupt, StoreError, StoreFull
 
@@ -26,7 +27,7 @@ def tree(folder):
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """The bytes of a store with some blocks in it."""
+    """The bytes of a store with some blocks in it, and those of its data file."""
     path = tmp_path_factory.mktemp("good") / "blocks.sqlite3"
 
     async def main():
@@ -35,7 +36,16 @@ def good(tmp_path_factory):
             await store.delete(BLOCKS[30].cid)
 
     trio.run(main)
-    return path.read_bytes()
+    return path.read_bytes(), data_file(path).read_bytes()
+
+
+def write(path, content, data):
+    path.write_bytes(content)
+    data_file(path).write_bytes(data)
+
+
+def flipped(content, at):
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
 
 
 async def open_and_read(path):
@@ -92,7 +102,7 @@ async def test_a_folder_is_refused_with_advice(tmp_path):
 
 
 async def test_a_store_of_a_newer_version_is_refused(path, good):
-    path.write_bytes(good)
+    path.write_bytes(good[0])
     with closing(sqlite3.connect(path)) as other:
         other.execute(f"PRAGMA user_version = {schema.FORMAT + 1}")
     with pytest.raises(StoreError, match="newer sessionctx"):
@@ -102,7 +112,7 @@ async def test_a_store_of_a_newer_version_is_refused(path, good):
 
 @pytest.mark.parametrize("statement", ["DROP TABLE blocks", "DROP TABLE totals", "DELETE FROM totals"])
 async def test_a_store_without_its_tables_is_corrupt(path, good, statement):
-    path.write_bytes(good)
+    path.write_bytes(good[0])
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute(statement)
     with pytest.raises(StoreCorrupt, match="lacks its tables"):
@@ -112,13 +122,29 @@ async def test_a_store_without_its_tables_is_corrupt(path, good, statement):
 
 async def test_a_file_cut_anywhere_is_refused_and_not_touched(path, good):
     page = schema.PAGE
-    cuts = {0, 1, 15, 16, 99, 100, 101, 4096, page - 1, page, page + 1, 3 * page, len(good) // 2, len(good) - page}
-    for cut in sorted({*cuts, len(good) - page - 1, len(good) - 1}):
-        path.write_bytes(good[:cut])
+    content, _ = good
+    cuts = {
+        0,
+        1,
+        15,
+        16,
+        99,
+        100,
+        101,
+        4096,
+        page - 1,
+        page,
+        page + 1,
+        3 * page,
+        len(content) // 2,
+        len(content) - page,
+    }
+    for cut in sorted({*cuts, len(content) - page - 1, len(content) - 1}):
+        path.write_bytes(content[:cut])
         with pytest.raises((NotAStore, StoreCorrupt), match=path.name):
             async with DiskBlockstore.open(path):
                 pass
-        assert path.read_bytes() == good[:cut]
+        assert path.read_bytes() == content[:cut]
         assert set(tree(path.parent)) <= {path.name, f"{path.name}-wal", f"{path.name}-shm"}
         for rest in path.parent.iterdir():
             rest.unlink()
@@ -160,21 +186,26 @@ async def test_a_cut_log_loses_its_end_and_nothing_else(path, some_blocks):
 def test_damage_is_an_error_or_found_by_verify(tmp_path_factory, good, damage):
     """Whatever bytes of a store are overwritten, nothing but our errors comes of it, and verify() knows each bad block."""
     path = tmp_path_factory.mktemp("damaged") / "blocks.sqlite3"
-    content = bytearray(good)
+    content = bytearray(b"".join(good))
     for where, what in damage:
         at = min(int(where * len(content)), len(content) - len(what))
         content[at : at + len(what)] = what
-    path.write_bytes(content)
+    write(path, content[: len(good[0])], content[len(good[0]) :])
     with suppress(StoreError):
         assert trio.run(open_and_read, path) == []
     path.unlink()
 
 
-async def test_verify_names_the_block_that_was_damaged(path, good):
+@pytest.mark.parametrize("number", [25, 20], ids=["large", "small"])
+async def test_verify_names_the_block_that_was_damaged(path, good, number):
     """And it can be deleted, and put again."""
-    victim = BLOCKS[25]
-    at = good.index(victim.data[-100:])
-    path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+    victim = BLOCKS[number]
+    content, data = good
+    if len(victim) >= LARGE:
+        data = flipped(data, data.index(victim.data[-100:]))
+    else:
+        content = flipped(content, content.index(victim.data[-100:]))
+    write(path, content, data)
     async with DiskBlockstore.open(path) as store:
         audit = store.verify()
         (bad,) = [bad async for bad in audit]
@@ -191,10 +222,10 @@ async def test_verify_names_the_block_that_was_damaged(path, good):
 
 
 async def test_a_block_that_cannot_be_read_is_an_error_and_bad(path, good):
-    """Here a page in the middle of a large block leads to nowhere."""
-    victim = BLOCKS[39]
-    at = good.index(victim.data[60_000:60_100]) // schema.PAGE * schema.PAGE
-    path.write_bytes(good[:at] + b"\xff" * 4 + good[at + 4 :])
+    """Here a page in the middle of a block leads to nowhere."""
+    victim, (content, data) = BLOCKS[24], good
+    at = content.index(victim.data[40_000:40_100]) // schema.PAGE * schema.PAGE
+    write(path, content[:at] + b"\xff" * 4 + content[at + 4 :], data)
     async with DiskBlockstore.open(path) as store:
         with pytest.raises(StoreCorrupt, match="damaged"):
             await store.get(victim.cid)
@@ -206,7 +237,7 @@ async def test_a_block_that_cannot_be_read_is_an_error_and_bad(path, good):
 
 async def test_a_row_that_is_no_block_is_damage(path, good):
     """Only another program can have written these."""
-    path.write_bytes(good)
+    write(path, *good)
     key = BLOCKS[3].cid.multihash
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("UPDATE blocks SET data = 7 WHERE multihash = ?", (key,))
@@ -282,7 +313,7 @@ async def test_a_file_system_without_hard_links_will_do(path, monkeypatch):
         await store.put_many(BLOCKS)
     async with DiskBlockstore.open(path) as store:
         assert store.statistics().blocks == len(BLOCKS)
-    assert set(tree(path.parent)) == {path.name}
+    assert set(tree(path.parent)) == {path.name, data_file(path).name}
 
 
 async def test_making_one_store_many_times_at_once_makes_one(path):
@@ -302,15 +333,16 @@ async def test_making_one_store_many_times_at_once_makes_one(path):
 
 async def test_damage_in_the_description_of_the_tables_is_corruption(path, good):
     """SQLite quotes it in its message, which then is no text, and Python fails to read that."""
-    at = good.index(b"CREATE TABLE blocks") + len("CREATE TABLE b")
-    path.write_bytes(good[:at] + b"\xff" + good[at + 1 :])
+    content, data = good
+    at = content.index(b"CREATE TABLE blocks") + len("CREATE TABLE b")
+    write(path, content[:at] + b"\xff" + content[at + 1 :], data)
     with pytest.raises(StoreCorrupt, match=path.name):
         async with DiskBlockstore.open(path):
             pass
 
 
 async def test_what_is_deleted_during_verify_is_not_bad(path, good, monkeypatch):
-    path.write_bytes(good)
+    write(path, *good)
     listed = scan._keys
     gone = [bytes([0x12, 0x20, n]) + bytes(31) for n in range(1, 100)]
     monkeypatch.setattr(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import signal
 import sqlite3
@@ -125,13 +127,21 @@ async def test_ctrl_c_at_any_moment_ends_it_soon_and_in_order(path, writer_proce
 
 
 @pytest.fixture
-async def full(disk):
-    """A store that can hold about 600 KB."""
+async def full(disk, monkeypatch):
+    """A store that can hold about 600 KB, and as much in large blocks."""
 
     def limit(connection):
         connection.execute("PRAGMA max_page_count = 40").fetchone()
         return 0, 0
 
+    written = os.pwritev
+
+    def pwritev(fd, run, at):
+        if at + sum(map(len, run)) > 600_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written(fd, run, at)
+
+    monkeypatch.setattr(os, "pwritev", pwritev)
     await disk._writer.do(limit)
     return disk
 

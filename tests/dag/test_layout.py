@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.content import CID, RAW, Block, PBLink, dagpb, unixfs
+from sessionctx.content import CID, RAW, Block, PBLink, PBNode, dagpb, unixfs
 from sessionctx.dag import V0_2015, V1_2025
-from sessionctx.dag.unixfs import Chunker, FileBuilder, Profile, build_directory, open_node
+from sessionctx.dag.unixfs import FileBuilder, Profile, build_directory, open_node
+from sessionctx.dag.unixfs.build import encode_leaf
+from sessionctx.dag.unixfs.chunk import FixedChunker
 from sessionctx.dag.unixfs.directory import estimate
 from sessionctx.dag.unixfs.hamt import Shard, Sub, build_hamt, name_hash
 from sessionctx.dag.unixfs.node import entries
@@ -20,7 +22,7 @@ SMALL = Profile("small", 1, 4, 3, True, 8, 300, "block")
 @given(pieces=st.lists(st.binary(max_size=30)), size=st.integers(1, 12))
 def test_chunks_are_the_bytes_cut_evenly(pieces, size):
     """However bytes arrive, the chunks are those of the whole cut every *size* bytes."""
-    chunker = Chunker(size)
+    chunker = FixedChunker(size)
     chunks = [chunk for piece in pieces for chunk in chunker.feed(piece)] + list(chunker.finish())
     whole = b"".join(pieces)
     assert chunks == [whole[at : at + size] for at in range(0, len(whole), size)]
@@ -28,9 +30,9 @@ def test_chunks_are_the_bytes_cut_evenly(pieces, size):
 
 def test_a_piece_that_is_a_chunk_is_not_copied():
     piece = bytes(1000)
-    assert next(Chunker(1000).feed(piece)) is piece
+    assert next(FixedChunker(1000).feed(piece)) is piece
     with pytest.raises(ValueError, match="at least one"):
-        Chunker(0)
+        FixedChunker(0)
 
 
 def shape(cid, held):
@@ -72,6 +74,13 @@ def test_a_file_is_a_balanced_tree_of_its_chunks(count, width, raw):
     for block in blocks:
         assert set(block.links()) <= known
         known.add(block.cid)
+
+
+@given(size=st.one_of(st.integers(0, 300), st.sampled_from([1 << 14, (1 << 14) - 20, 1 << 18])))
+def test_a_leaf_is_encoded_as_any_node(size):
+    chunk = bytes(size)
+    data = unixfs.Data(unixfs.Type.FILE, chunk or None, filesize=size)
+    assert encode_leaf(chunk) == dagpb.encode(PBNode((), unixfs.encode(data)))
 
 
 def total(cid, held):

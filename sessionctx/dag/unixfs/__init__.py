@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sessionctx.dag.unixfs.add import Added, Progress
 from sessionctx.dag.unixfs.build import Built, FileBuilder
-from sessionctx.dag.unixfs.chunk import Chunker
+from sessionctx.dag.unixfs.chunk import Chunker, make_chunker
 from sessionctx.dag.unixfs.directory import build_directory
 from sessionctx.dag.unixfs.export import Exported
 from sessionctx.dag.unixfs.node import Kind, Node, open_node
@@ -27,5 +27,6 @@ __all__ = [
     "Progress",
     "Stat",
     "build_directory",
+    "make_chunker",
     "open_node",
 ]

@@ -15,11 +15,12 @@ import attrs
 import trio
 
 from sessionctx.blocks import Blockstore
-from sessionctx.content import CID
+from sessionctx.content import CID, keep_what_is_freed
 from sessionctx.dag.overlap import overlap
 from sessionctx.dag.source import Pieces
 from sessionctx.dag.unixfs.build import Built, FileBuilder
-from sessionctx.dag.unixfs.chunk import Chunker
+from sessionctx.dag.unixfs.chunk import chunker_of
+from sessionctx.dag.unixfs.leaves import Leaves
 from sessionctx.dag.unixfs.profile import Profile
 from sessionctx.dag.unixfs.scan import BATCH_BYTES, Batch, Scan, Step
 
@@ -49,13 +50,14 @@ async def add_path(
     blocks: Blockstore, path: str | os.PathLike[str], profile: Profile, *, hidden: bool, progress: Progress | None
 ) -> Added:
     """Add a file, a folder or a symlink (as such). Errors as in :meth:`Scan.step`, and the store's."""
+    keep_what_is_freed()
     scan = Scan(os.fspath(path), profile, hidden=hidden)
 
     async def make() -> Step | None:
         return await trio.to_thread.run_sync(scan.step)
 
     try:
-        await overlap(make, _storing(blocks, progress))
+        await overlap(make, _storing(blocks, progress), ahead=2)
     finally:
         scan.close()
     assert scan.built is not None
@@ -65,9 +67,13 @@ async def add_path(
 
 async def add_pieces(blocks: Blockstore, pieces: Pieces, profile: Profile, *, progress: Progress | None) -> Added:
     """Add one file from its bytes."""
+    keep_what_is_freed()
     making = _Making(pieces, profile)
 
-    await overlap(making.make, _storing(blocks, progress))
+    try:
+        await overlap(making.make, _storing(blocks, progress))
+    finally:
+        making.close()
     assert making.built is not None
     await blocks.sync()
     return Added(making.built.cid, making.built.total, making.bytes)
@@ -90,8 +96,9 @@ class _Making:
         self.bytes = 0
         self._pieces = pieces
         self._batch = Batch()
-        self._chunker = Chunker(profile.chunk_size)
+        self._chunker = chunker_of(profile)()
         self._builder = FileBuilder(profile, self._batch.add)
+        self._leaves = Leaves(profile)
 
     async def make(self) -> Step | None:
         """Return the next blocks; ``None`` at the end."""
@@ -105,6 +112,10 @@ class _Making:
             self._build(pieces, ended)
         self.bytes += size
         return Step(self._batch.take(), 1 if ended else 0, self.bytes)
+
+    def close(self) -> None:
+        """End what helps."""
+        self._leaves.close()
 
     async def _collect(self) -> tuple[list[bytes], int, bool]:
         """Return pieces worth one step, their bytes, and whether they are the last."""
@@ -121,8 +132,11 @@ class _Making:
     def _build(self, pieces: list[bytes], ended: bool) -> None:  # noqa: FBT001
         for piece in pieces:
             for chunk in self._chunker.feed(piece):
-                self._builder.add(chunk)
+                self._leaves.add(chunk)
         if ended:
             for chunk in self._chunker.finish():
-                self._builder.add(chunk)
+                self._leaves.add(chunk)
+        for leaf in self._leaves.take():
+            self._builder.add_leaf(leaf)
+        if ended:
             self.built = self._builder.finish()

@@ -6,10 +6,11 @@ Source: specs.ipfs.tech/unixfs (balanced layout) and IPIP-499.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import attrs
 
-from sessionctx.content import CID, DAG_PB, RAW, Block, PBLink, PBNode, dagpb, unixfs
+from sessionctx.content import CID, DAG_PB, RAW, Block, PBLink, PBNode, dagpb, unixfs, varint
 from sessionctx.dag.unixfs.profile import Profile
 
 Emit = Callable[[Block], None]
@@ -40,6 +41,31 @@ def build_symlink(profile: Profile, emit: Emit, target: bytes) -> Built:
     return build_node(profile, emit, unixfs.Data(unixfs.Type.SYMLINK, target))
 
 
+Leaf: TypeAlias = tuple[Block, Built]
+"""The block of a chunk, and what links to it say."""
+
+
+def make_leaf(profile: Profile, chunk: bytes) -> Leaf:
+    """Make the leaf that holds *chunk*."""
+    size = len(chunk)
+    if profile.raw_leaves:
+        block = Block.of(chunk, codec=RAW)
+    else:
+        block = Block.of(encode_leaf(chunk), codec=DAG_PB, version=profile.cid_version)
+    return block, Built(block.cid, len(block.data), size)
+
+
+def encode_leaf(chunk: bytes) -> bytes:
+    """Return the dag-pb node of a file that holds *chunk*, as ``dagpb`` and ``unixfs`` do, but copy it only once."""
+    data = unixfs.Data(unixfs.Type.FILE, b"" if chunk else None, filesize=len(chunk))
+    around = unixfs.encode(data)  # 08 02, and where there are bytes 12 and their length (0 here); 18 and the size
+    if not chunk:
+        return dagpb.encode(PBNode((), around))
+    head = around[:3] + varint.encode(len(chunk))
+    size = len(head) + len(chunk) + len(around) - 4
+    return b"".join((b"\x0a", varint.encode(size), head, chunk, around[4:]))
+
+
 class FileBuilder:
     """Builds one file from its chunks in order. Holds at most one unfinished node per level of the tree."""
 
@@ -50,12 +76,18 @@ class FileBuilder:
 
     def add(self, chunk: bytes) -> None:
         """Take the next chunk, which the caller has cut to the profile's size."""
-        self._place(self._leaf(chunk), 0)
+        self.add_leaf(make_leaf(self._profile, chunk))
+
+    def add_leaf(self, leaf: Leaf) -> None:
+        """Take the next chunk as its leaf."""
+        block, built = leaf
+        self._emit(block)
+        self._place(built, 0)
 
     def finish(self) -> Built:
         """Close the nodes that are open, and return the root. A file without chunks is one empty leaf."""
         if not any(self._levels):
-            return self._leaf(b"")
+            self.add(b"")  # an empty file
         for level, children in enumerate(self._levels):
             top = level == len(self._levels) - 1
             if top and len(children) == 1:
@@ -63,15 +95,6 @@ class FileBuilder:
             if children:
                 self._close(level)
         raise AssertionError("the top level is never empty")
-
-    def _leaf(self, chunk: bytes) -> Built:
-        if not self._profile.raw_leaves:
-            return build_node(
-                self._profile, self._emit, unixfs.Data(unixfs.Type.FILE, chunk or None, filesize=len(chunk))
-            )
-        block = Block.of(chunk, codec=RAW)
-        self._emit(block)
-        return Built(block.cid, len(chunk), len(chunk))
 
     def _place(self, child: Built, level: int) -> None:
         if level == len(self._levels):

@@ -28,6 +28,8 @@ class Profile:
     """A directory estimated to be larger than this, in bytes, is sharded."""
     hamt_estimate: Literal["links", "block"]
     """What is compared: the bytes of names and CIDs, or the bytes of the whole block."""
+    chunker: str | None = None
+    """How files are cut instead of every *chunk_size* bytes, such as ``buzhash``; see `make_chunker`."""
 
 
 V1_2025: Final = Profile("unixfs-v1-2025", 1, 1024 * 1024, 1024, True, 256, 256 * 1024, "block")

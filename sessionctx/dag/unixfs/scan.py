@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Final
 
 import attrs
@@ -13,7 +13,9 @@ import trio
 from sessionctx.content import Block, PBLink
 from sessionctx.dag.source import unreadable
 from sessionctx.dag.unixfs.build import Built, FileBuilder, build_symlink
+from sessionctx.dag.unixfs.chunk import chunker_of
 from sessionctx.dag.unixfs.directory import build_directory
+from sessionctx.dag.unixfs.leaves import Leaves
 from sessionctx.dag.unixfs.node import MAX_FOLDERS
 from sessionctx.dag.unixfs.profile import Profile
 from sessionctx.errors import DagTooDeep, SourceChanged, SourceUnreadable, Unaddable
@@ -81,6 +83,8 @@ class Scan:
         self._profile = profile
         self._hidden = hidden
         self._batch = Batch()
+        self._leaves = Leaves(profile)
+        self._chunker = chunker_of(profile)
         self._work = self._run(path)
 
     def step(self) -> Step | None:
@@ -98,6 +102,7 @@ class Scan:
     def close(self) -> None:
         """Close what is open."""
         self._work.close()
+        self._leaves.close()
 
     def _run(self, path: str) -> Generator[None, None, None]:
         try:
@@ -155,7 +160,7 @@ class Scan:
             if not stat.S_ISREG(before.st_mode):
                 raise _special(path, before.st_mode)
             builder = FileBuilder(self._profile, self._batch.add)
-            yield from self._chunks(fd, before.st_size, builder.add)
+            yield from self._chunks(fd, before.st_size, builder)
             _check_unchanged(before, os.fstat(fd))
         except OSError as error:
             raise _error(path, error) from error
@@ -166,15 +171,22 @@ class Scan:
         self.files += 1
         return builder.finish()
 
-    def _chunks(self, fd: int, size: int, use: Callable[[bytes], None]) -> Generator[None, None, None]:
+    def _chunks(self, fd: int, size: int, builder: FileBuilder) -> Generator[None, None, None]:
         """Read *size* bytes and not one more. `_Changed` if there are not exactly so many."""
-        left = size
+        chunker, left = self._chunker(), size
         while left:
             trio.from_thread.check_cancelled()
-            chunk = _read(fd, min(left, self._profile.chunk_size))
-            use(chunk)
-            left -= len(chunk)
-            self.bytes += len(chunk)
+            piece = _read(fd, min(left, chunker.piece))
+            for chunk in chunker.feed(piece):
+                self._leaves.add(chunk)
+            left -= len(piece)
+            self.bytes += len(piece)
+            if not left:
+                for chunk in chunker.finish():
+                    self._leaves.add(chunk)
+            if not left or self._leaves.bytes >= BATCH_BYTES:
+                for leaf in self._leaves.take():
+                    builder.add_leaf(leaf)
             if self._batch.full:
                 yield
         if os.read(fd, 1):

@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 import attrs
 import trio
 
+from sessionctx.content import keep_what_is_freed
 from sessionctx.transports.http.connection import Connection
-from sessionctx.transports.http.memory import keep_what_is_freed
 from sessionctx.transports.http.turns import Turns
 
 KEEP_IDLE: Final = 15.0

@@ -11,7 +11,7 @@ import pytest
 
 FAULTS = """
 import resource, sys
-from sessionctx.transports.http.memory import keep_what_is_freed
+from sessionctx.content import keep_what_is_freed
 
 def bodies():
     return [b"x" * 262_144 for _ in range(16)]
