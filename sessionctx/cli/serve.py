@@ -25,14 +25,17 @@ from sessionctx.testing import faults
     help="Where to listen; port 0 lets the system choose. Other hosts than 127.0.0.1 open it to the network.",
 )
 @click.option("--peer", multiple=True, metavar="URL", help="A gateway to fetch from what is missing. Repeatable.")
+@click.option("--trustless", is_flag=True, help="Serve only what readers verify: raw blocks and CARs.")
 @routed
 @click.option(
     "--fault", multiple=True, hidden=True, help="Misbehave: slow:3MiB, fail:3, busy:2, lie, stall:N, truncate:N."
 )
 @click.option("--while-stdin-is-open", "leashed", is_flag=True, hidden=True, help="End when stdin is closed.")
 @common
-def command(listen: tuple[str, int], peer: tuple[str, ...], fault: tuple[str, ...], *, leashed: bool) -> int:
-    """Serve the store as a trustless gateway over HTTP, and print its URL.
+def command(
+    listen: tuple[str, int], peer: tuple[str, ...], fault: tuple[str, ...], *, trustless: bool, leashed: bool
+) -> int:
+    """Serve the store as a gateway over HTTP, and print its URL: /ipfs/CID/PATH for browsers and other clients.
 
     It answers from the store alone, unless peers or routers are given. Ctrl-C stops it at once; SIGTERM lets answers
     in progress finish for three seconds.
@@ -47,7 +50,7 @@ def command(listen: tuple[str, int], peer: tuple[str, ...], fault: tuple[str, ..
         async with trio.open_nursery() as nursery:
             if leashed:
                 nursery.start_soon(_end_with_stdin, nursery.cancel_scope)
-            await _serve(chosen, listen, peer, wrappers, stop)
+            await _serve(chosen, listen, peer, wrappers, stop, trustless=trustless)
             nursery.cancel_scope.cancel()
 
     return perform("serve", chosen, work, on_term=stop.set)
@@ -59,10 +62,13 @@ async def _serve(
     peer: tuple[str, ...],
     wrappers: list[faults.Wrapper],
     stop: trio.Event,
+    *,
+    trustless: bool,
 ) -> None:
     with session.begin(peers=peer, name="serve"):  # one for all requests: what is learnt of peers stays known
         async with chosen.open_node() as node, trio.open_nursery() as nursery:
-            app = gateway(node.blocks, ahead=32) if peer or chosen.routers else gateway(node.store)
+            fetches = bool(peer or chosen.routers)
+            app = gateway(node.blocks if fetches else node.store, ahead=32 if fetches else 4, trustless=trustless)
             for wrap in wrappers:
                 app = wrap(app)
             url = await nursery.start(functools.partial(run, app, *listen, stop=stop))

@@ -21,7 +21,9 @@ from sessionctx.dag.unixfs.export import Exported, export_to
 from sessionctx.dag.unixfs.parts import Part
 from sessionctx.dag.unixfs.profile import PROFILES, V1_2025, Profile
 from sessionctx.dag.unixfs.read import Entry, Listed, Stat, read_directory, read_file, stat_of
-from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, check_ahead
+from sessionctx.dag.unixfs.tar import TarChunks
+from sessionctx.dag.unixfs.unpack import Folder, Named, Tag, unpack
+from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, Walk, check_ahead
 from sessionctx.errors import Unsupported
 
 MAX_ENTRIES: Final = 10_000_000
@@ -201,6 +203,38 @@ class Files:
             return Flat(await stack.enter_async_context(walk))
 
         return Opened("Files.cat", start, self.default_limits)
+
+    def tar(self, ref: Ref, *, path: str = "", name: str = "", ahead: int = AHEAD) -> Opened[TarChunks]:
+        """Read a file, directory or symlink as a tar, in chunks of bytes, made while it is read::
+
+            async with files.tar(cid) as chunks:
+                async for chunk in chunks: ...
+
+        Permissions and modification times are in it where the blocks say them, and nobody's names. The same blocks make
+        the same archive.
+
+        Args:
+            ref: what to read.
+            path: below *ref*.
+            name: what it is called in the archive; default: its CID.
+            ahead: how many blocks are got at a time; default 32.
+
+        Raises:
+            ValueError: *name* has a slash in it.
+            PathNotFound, NotADirectory: on entering.
+            UnsafePath: while iterating; a name in a directory is no file name, such as ``..``, or is there twice.
+            InvalidDag, DagTooDeep, DecodeError, NotAFile: while iterating; the blocks are no proper tree of files.
+        """
+        if "/" in name:
+            raise ValueError(f"{name!r} is no name of one file or folder")
+
+        async def start(stack: AsyncExitStack) -> TarChunks:
+            found = await resolve(self._blocks, ref, path)
+            tag: Tag = Named(Folder(None, b""), (name or str(found.cid)).encode())
+            walk = Walk(self._blocks, found.cid, tag, unpack, ahead=ahead, whole=True)
+            return TarChunks(await stack.enter_async_context(walk))
+
+        return Opened("Files.tar", start, self.default_limits)
 
     def ls(self, ref: Ref, *, path: str = "", resolve: bool = False, ahead: int = AHEAD) -> Opened[Flat[Listed, Entry]]:
         """List a directory, however big, in little memory; entries come in the order in which they are kept::

@@ -1,13 +1,13 @@
 """Which representation a client asked for: ``?format=``, ``Accept``, and the parameters of a CAR. Pure.
 
-Sources: trustless gateway specification; IPIP-412 (order, dups), IPIP-523 (``format`` wins over ``Accept``); RFC 9110,
-section 12.5.1.
+Sources: trustless and path gateway specifications; IPIP-412 (order, dups), IPIP-523 (``format`` wins over ``Accept``);
+RFC 9110, section 12.5.1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import attrs
 
@@ -15,8 +15,20 @@ RAW_TYPE = "application/vnd.ipld.raw"
 CAR_TYPE = "application/vnd.ipld.car"
 SERVED = f"?format=raw ({RAW_TYPE}) and ?format=car ({CAR_TYPE};version=1;order=dfs;dups=y|n)"
 
-Format = Literal["raw", "car"]
-_TYPES: dict[str, Format] = {RAW_TYPE: "raw", CAR_TYPE: "car"}
+Format = Literal["raw", "car", "tar", "dag-json", "dag-cbor", "json", "cbor", ""]
+"""The empty one: what it is, a file or whatever its codec says."""
+TYPES: Final[dict[Format, str]] = {
+    "raw": RAW_TYPE,
+    "car": CAR_TYPE,
+    "tar": "application/x-tar",
+    "dag-json": "application/vnd.ipld.dag-json",
+    "dag-cbor": "application/vnd.ipld.dag-cbor",
+    "json": "application/json",
+    "cbor": "application/cbor",
+}
+VERIFIABLE: Final[frozenset[Format]] = frozenset({"raw", "car"})
+_ALL: Final[frozenset[Format]] = frozenset(TYPES)
+_FORMATS: Final[dict[str, Format]] = {kind: name for name, kind in TYPES.items()}
 
 
 class NotOffered(Exception):
@@ -30,6 +42,8 @@ class Wanted:
     format: Format
     dups: bool = False
     """For a CAR: whether a block is sent each time the walk meets it."""
+    html: bool = False
+    """Whether it is a browser that asks, or somebody else who reads HTML."""
 
 
 @attrs.frozen
@@ -41,35 +55,48 @@ class _Offer:
     quality: float
 
 
-def negotiate(query: Mapping[str, str], accept: str) -> Wanted:
+def negotiate(query: Mapping[str, str], accept: str, *, trustless: bool = True) -> Wanted:
     """The representation which *query* and the ``Accept`` header ask for.
 
-    Wildcards ask for nothing in particular, so they do not count: this gateway serves only what can be verified.
+    Wildcards ask for nothing in particular, so they do not count: then it is what it is; but if *trustless*, only what
+    can be verified is served.
 
     Raises:
         NotOffered: nothing that was asked for is served.
     """
     offers = sorted(_parse(accept), key=lambda offer: -offer.quality)
     overrides = {name: query[f"car-{name}"] for name in ("version", "order", "dups") if f"car-{name}" in query}
-    wanted = query.get("format")
-    if wanted is not None:
-        if wanted not in ("raw", "car"):
-            raise NotOffered(f"The format {wanted[:40]!r} is not served here; served are {SERVED}.")
-        hints = [offer for offer in offers if _TYPES.get(offer.type) == wanted]
-        offers = hints or [_Offer(RAW_TYPE if wanted == "raw" else CAR_TYPE, {}, 1)]
+    served = VERIFIABLE if trustless else _ALL
+    if "format" in query:
+        wanted = _named(query["format"], served, trustless=trustless)
+        hints = [offer for offer in offers if offer.type == TYPES[wanted]]
+        offers = hints or [_Offer(TYPES[wanted], {}, 1)]
     reasons: list[str] = []
     for offer in offers:
-        if offer.quality > 0 and offer.type in _TYPES:
+        found = _FORMATS.get(offer.type) if offer.quality > 0 else None
+        if found is not None and found in served:
             try:
-                return _accept(_TYPES[offer.type], {**offer.params, **overrides})
+                return _accept(found, {**offer.params, **overrides})
             except NotOffered as refused:
                 reasons.append(str(refused))
-    raise NotOffered(reasons[0] if reasons else f"Ask for a verifiable format; served are {SERVED}.")
+        elif offer.quality > 0 and offer.type == "text/html" and not trustless:
+            return Wanted("", html=True)
+    if reasons or trustless:
+        raise NotOffered(reasons[0] if reasons else f"Ask for a verifiable format; served are {SERVED}.")
+    return Wanted("")
+
+
+def _named(name: str, served: frozenset[Format], *, trustless: bool) -> Format:
+    for known in served:
+        if known == name:
+            return known
+    offered = SERVED if trustless else ", ".join(TYPES)
+    raise NotOffered(f"The format {name[:40]!r} is not served here; served are {offered}.")
 
 
 def _accept(wanted: Format, params: Mapping[str, str]) -> Wanted:
-    if wanted == "raw":
-        return Wanted("raw")
+    if wanted != "car":
+        return Wanted(wanted)
     if params.get("version", "1") != "1":
         raise NotOffered("Only CAR version 1 is served; ask for car-version=1.")
     if params.get("order", "dfs") not in ("dfs", "unk", ""):

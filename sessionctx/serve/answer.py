@@ -8,21 +8,27 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from urllib.parse import quote
+from typing import Final
+from urllib.parse import quote, unquote
 
 from sessionctx.content import CID
 from sessionctx.serve.accept import CAR_TYPE, RAW_TYPE
 from sessionctx.serve.request import Refused, Request
 
-_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.ASCII)
+IMMUTABLE: Final = "public, max-age=29030400, immutable"
+_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*(?:,.*)?", re.ASCII)
 _MOST_ROOTS = 64  # clients refuse long headers
+_FIELD = re.compile(r"[ -~]*", re.ASCII)
 _PLAIN_NAME = re.compile(r"[\w .,()+@=-]{1,200}", re.ASCII)
 
 
-def etag(request: Request) -> str:
-    """A tag that differs wherever the bytes may differ: by scope, byte span, path, order and duplicates."""
+def etag(request: Request, cid: CID | None = None) -> str:
+    """A tag that differs wherever the bytes may differ: by scope, byte span, path, order and duplicates.
+
+    *cid* is where the path leads; default: the path is empty.
+    """
     if request.wanted.format == "raw":
-        return f'"{request.cid}.raw"'
+        return f'"{cid or request.cid}.raw"'
     shape = hashlib.sha256(f"{request.path}\0{request.span}".encode()).hexdigest()[:16]
     dups = "y" if request.wanted.dups else "n"
     return f'W/"{request.scope}.dfs.{dups}.{shape}.{request.cid}.car"'
@@ -32,47 +38,54 @@ def headers(request: Request, roots: Sequence[CID]) -> dict[str, str]:
     """The headers of a 200 or 206; *roots* are the CIDs at the segments of the path, the request's CID first."""
     car = request.wanted.format == "car"
     dups = "y" if request.wanted.dups else "n"
-    found = {
+    return {
         "Content-Type": f"{CAR_TYPE};version=1;order=dfs;dups={dups}" if car else RAW_TYPE,
-        "Content-Disposition": _disposition(request.query.get("filename") or _file_name(request)),
-        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": disposition("attachment", _file_name(request, roots[-1])),
         "Accept-Ranges": "none" if car else "bytes",
-        "X-Ipfs-Path": request.content_path,
-        **unchanging(request),
+        **located(request, roots),
+        **unchanging(request, roots[-1]),
     }
+
+
+def located(request: Request, roots: Sequence[CID]) -> dict[str, str]:
+    """Those that say where the content is; *roots* as for `headers`."""
+    found = {"X-Content-Type-Options": "nosniff", "Ipfs-Uri": request.uri}
+    path = unquote(request.content_path)
+    if _FIELD.fullmatch(path):  # other characters do not survive in a header
+        found["X-Ipfs-Path"] = path
     if len(roots) <= _MOST_ROOTS:
         found["X-Ipfs-Roots"] = ",".join(str(cid) for cid in roots)
     return found
 
 
-def unchanging(request: Request) -> dict[str, str]:
-    """Those of the headers which a 304 repeats."""
-    found = {"ETag": etag(request), "Cache-Control": "public, max-age=29030400, immutable"}
+def unchanging(request: Request, cid: CID | None = None) -> dict[str, str]:
+    """Those of the headers which a 304 repeats; *cid* as for `etag`."""
+    found = {"ETag": etag(request, cid), "Cache-Control": IMMUTABLE}
     if "format" not in request.query:
         found["Content-Location"] = f"{request.content_path}?{_canonical_query(request)}"
         found["Vary"] = "Accept"
     return found
 
 
-def unmodified(request: Request) -> bool:
-    """Whether the client holds these very bytes already (``If-None-Match``, weak comparison)."""
+def unmodified(request: Request, *tags: str) -> bool:
+    """Whether the client holds what any of these *tags* names already (``If-None-Match``, weak comparison)."""
     given = request.headers.get("if-none-match")
     if given is None:
         return False
-    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
-    return "*" in tags or etag(request).removeprefix("W/") in tags
+    held = {tag.strip().removeprefix("W/") for tag in given.split(",")}
+    return "*" in held or any(tag.removeprefix("W/") in held for tag in tags)
 
 
-def byte_range(request: Request, size: int) -> tuple[int, int] | None:
-    """The half-open range of a raw block of *size* bytes that is asked for; ``None`` for all of it.
+def byte_range(request: Request, size: int, tag: str) -> tuple[int, int] | None:
+    """The half-open range that is asked for of *size* bytes with this *tag*; ``None`` for all of them.
 
-    Only one range at a time is served; a list of them, or one in another unit, is answered with the whole block.
+    Only one range at a time is served: of a list, the first. One in another unit is answered with all of it.
 
     Raises:
         Refused: 416, when the range lies outside.
     """
     match = _RANGE.fullmatch(request.headers.get("range", ""))
-    if match is None or request.method != "GET" or request.headers.get("if-range", etag(request)) != etag(request):
+    if match is None or request.method != "GET" or request.headers.get("if-range", tag) != tag:
         return None
     first, last = match.groups()
     if first:
@@ -84,19 +97,21 @@ def byte_range(request: Request, size: int) -> tuple[int, int] | None:
     else:
         return None
     if begin >= end:
-        raise Refused(416, f"The block has {size} bytes.", Content_Range=f"bytes */{size}")
+        raise Refused(416, f"It has {size} bytes.", Content_Range=f"bytes */{size}")
     return begin, end
 
 
-def _file_name(request: Request) -> str:
-    return f"{request.cid}.{'car' if request.wanted.format == 'car' else 'bin'}"
+def _file_name(request: Request, cid: CID) -> str:
+    own = f"{request.cid}.car" if request.wanted.format == "car" else f"{cid}.bin"
+    return request.query.get("filename") or own
 
 
-def _disposition(name: str) -> str:
+def disposition(kind: str, name: str) -> str:
+    """Return a ``Content-Disposition``: *kind* is ``inline`` or ``attachment``."""
     if _PLAIN_NAME.fullmatch(name):
-        return f'attachment; filename="{name}"'
+        return f'{kind}; filename="{name}"'
     plain = re.sub(r"[^\w .,()+@=-]", "_", name[:200], flags=re.ASCII)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name[:200], safe='')}"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name[:200], safe='')}"
 
 
 def _canonical_query(request: Request) -> str:

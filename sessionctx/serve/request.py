@@ -39,7 +39,7 @@ class Request:
     method: str
     """``GET`` or ``HEAD``."""
     content_path: str
-    """``/ipfs/{cid}/{path}`` as it was asked for, percent-encoded."""
+    """``/ipfs/{cid}/{path}`` as it was asked for, percent-encoded; a slash at its end asks for a directory."""
     cid: CID
     path: str
     """Below the CID, decoded, without slashes at its ends; empty for the CID itself."""
@@ -49,6 +49,21 @@ class Request:
     """``entity-bytes`` as it was given."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    search: str = ""
+    """The query as it was sent."""
+
+    @property
+    def uri(self) -> str:
+        """Its one address, whichever way it was written (IPIP-548)."""
+        segments: list[str] = []
+        for name in self.path.split("/"):
+            if name == "..":
+                del segments[-1:]
+            elif name not in ("", "."):
+                segments.append(name)
+        end = "/" if self.content_path.endswith("/") else ""
+        name = str(CID.new(1, self.cid.codec, self.cid.multihash))
+        return f"ipfs://{'/'.join((name, *(quote(segment, safe='') for segment in segments)))}{end}"
 
     @property
     def only_if_cached(self) -> bool:
@@ -56,8 +71,8 @@ class Request:
         return "only-if-cached" in (part.strip().lower() for part in self.headers.get("cache-control", "").split(","))
 
 
-def read(scope: Scope) -> Request:
-    """The request in an ASGI HTTP *scope*.
+def read(scope: Scope, *, trustless: bool = True) -> Request:
+    """The request in an ASGI HTTP *scope*, to a gateway that serves only what can be verified if *trustless*.
 
     Raises:
         Refused: 400, 404, 405 or 406, when it cannot be answered whatever is stored.
@@ -66,16 +81,16 @@ def read(scope: Scope) -> Request:
     if method not in ("GET", "HEAD"):
         raise Refused(405, f"{method} is not served: a gateway is read with GET and HEAD.", Allow="GET, HEAD")
     content_path = _content_path(scope)
-    cid, path = _cid_and_path(content_path)
+    cid, path = _cid_and_path(content_path, trustless=trustless)
     query, headers = _query(scope), headers_of(scope)
     try:
-        wanted = negotiate(query, headers.get("accept", ""))
+        wanted = negotiate(query, headers.get("accept", ""), trustless=trustless)
     except NotOffered as refused:
         raise Refused(406, str(refused)) from None
-    if path and wanted.format == "raw":
+    if path and wanted.format == "raw" and trustless:
         raise Refused(400, "A raw block has no path: ask for /ipfs/{cid}?format=raw, or for ?format=car with a path.")
     dag_scope, span = _shape(query)
-    return Request(method, quote(content_path), cid, path, wanted, dag_scope, span, query, headers)
+    return Request(method, quote(content_path), cid, path, wanted, dag_scope, span, query, headers, _search(scope))
 
 
 def _content_path(scope: Scope) -> str:
@@ -87,9 +102,10 @@ def _content_path(scope: Scope) -> str:
         raise Refused(400, "The path is no UTF-8 text once its percent-encoding is taken off.") from None
 
 
-def _cid_and_path(path: str) -> tuple[CID, str]:
+def _cid_and_path(path: str, *, trustless: bool) -> tuple[CID, str]:
     if not path.startswith("/ipfs/"):
-        raise Refused(404, f"This is a trustless gateway: it serves /ipfs/{{cid}} as {SERVED}.")
+        what = f"This is a trustless gateway: it serves /ipfs/{{cid}} as {SERVED}."
+        raise Refused(404, what if trustless else "This gateway serves /ipfs/{cid} and what is below it.")
     name, _, rest = path.removeprefix("/ipfs/").partition("/")
     try:
         return CID.parse(name), rest.strip("/")
@@ -97,11 +113,14 @@ def _cid_and_path(path: str) -> tuple[CID, str]:
         raise Refused(400, f"/ipfs/ is followed by no CID: {error}") from None
 
 
+def _search(scope: Scope) -> str:
+    return cast("bytes", scope.get("query_string", b"")).decode("latin-1")
+
+
 def _query(scope: Scope) -> dict[str, str]:
     """The query parameters; where a name is repeated, the first one counts."""
-    text = cast("bytes", scope.get("query_string", b"")).decode("latin-1")
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=100)
+        pairs = parse_qsl(_search(scope), keep_blank_values=True, max_num_fields=100)
     except ValueError:
         raise Refused(400, "The query has more than 100 parameters.") from None
     return dict(reversed(pairs))

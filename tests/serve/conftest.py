@@ -6,6 +6,12 @@ import attrs
 import pytest
 import trio
 
+from sessionctx import Node
+from sessionctx.blocks import MemoryBlockstore
+from sessionctx.content import CID
+from sessionctx.dag import V1_2025
+from sessionctx.errors import BlockNotFound
+
 
 @attrs.frozen
 class Answer:
@@ -60,6 +66,11 @@ async def ask(app, target, method="GET", *, receive=trio.sleep_forever, **header
     )
 
 
+def about(answer: Answer) -> dict[str, str]:
+    """The headers that belong to this answer: those for scripts are in each."""
+    return {name: value for name, value in answer.headers.items() if not name.startswith("access-control-")}
+
+
 @pytest.fixture(name="ask")
 def _ask():
     return ask
@@ -68,3 +79,50 @@ def _ask():
 @pytest.fixture(name="scope_of")
 def _scope_of():
     return scope_of
+
+
+SMALL = attrs.evolve(V1_2025, chunk_size=256)
+"""The default profile with chunks of 256 bytes, so that small files have many blocks."""
+
+
+class Counting(MemoryBlockstore):
+    """Counts reads, and can lose blocks."""
+
+    def __init__(self):
+        super().__init__()
+        self.read = []
+        self.lost = set()
+
+    async def get(self, cid):
+        await trio.lowlevel.checkpoint()
+        self.read.append(cid)
+        if cid in self.lost:
+            raise BlockNotFound(f"{cid} was lost")
+        return await super().get(cid)
+
+
+@attrs.frozen
+class Tree:
+    """``/sub/hello.txt``, ``/sub/multi.txt`` (4 x 256 + 2 bytes), ``/sub/copy.txt`` (the same), and their blocks."""
+
+    store: Counting
+    root: CID
+    sub: CID
+    hello: CID
+    multi: CID
+    leaves: list[CID]
+
+
+@pytest.fixture
+async def tree(tmp_path):
+    sub = tmp_path / "dir" / "sub"
+    sub.mkdir(parents=True)
+    sub.joinpath("hello.txt").write_bytes(b"hello")
+    for name in ("multi.txt", "copy.txt"):
+        sub.joinpath(name).write_bytes(b"".join(bytes([n]) * 256 for n in range(4)) + b"ab")
+    node = Node.over(Counting())
+    root = (await node.files.add(tmp_path / "dir", profile=SMALL)).cid
+    found = {path: (await node.dag.resolve(f"{root}/{path}")).cid for path in ("sub", "sub/hello.txt", "sub/multi.txt")}
+    file = await node.store.get(found["sub/multi.txt"])
+    node.store.read.clear()
+    return Tree(node.store, root, found["sub"], found["sub/hello.txt"], file.cid, file.links())

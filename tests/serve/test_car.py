@@ -2,64 +2,17 @@
 
 from __future__ import annotations
 
-import attrs
 import httpx
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx import Node, serve
+from sessionctx import serve
 from sessionctx.blocks import MemoryBlockstore
 from sessionctx.content import CID, DAG_CBOR, DAG_PB, Block, CarDecoder, PBLink, PBNode, dagcbor, dagpb
-from sessionctx.dag import V1_2025
 from sessionctx.errors import BlockNotFound, CarTruncated
-
-SMALL = attrs.evolve(V1_2025, chunk_size=256)
-"""The default profile with chunks of 256 bytes, so that small files have many blocks."""
-
-
-class Counting(MemoryBlockstore):
-    """Counts reads, and can lose blocks."""
-
-    def __init__(self):
-        super().__init__()
-        self.read = []
-        self.lost = set()
-
-    async def get(self, cid):
-        await trio.lowlevel.checkpoint()
-        self.read.append(cid)
-        if cid in self.lost:
-            raise BlockNotFound(f"{cid} was lost")
-        return await super().get(cid)
-
-
-@attrs.frozen
-class Tree:
-    """``/sub/hello.txt``, ``/sub/multi.txt`` (4 x 256 + 2 bytes), ``/sub/copy.txt`` (the same), and their blocks."""
-
-    store: Counting
-    root: CID
-    sub: CID
-    hello: CID
-    multi: CID
-    leaves: list[CID]
-
-
-@pytest.fixture
-async def tree(tmp_path):
-    sub = tmp_path / "dir" / "sub"
-    sub.mkdir(parents=True)
-    sub.joinpath("hello.txt").write_bytes(b"hello")
-    for name in ("multi.txt", "copy.txt"):
-        sub.joinpath(name).write_bytes(b"".join(bytes([n]) * 256 for n in range(4)) + b"ab")
-    node = Node.over(Counting())
-    root = (await node.files.add(tmp_path / "dir", profile=SMALL)).cid
-    found = {path: (await node.dag.resolve(f"{root}/{path}")).cid for path in ("sub", "sub/hello.txt", "sub/multi.txt")}
-    file = await node.store.get(found["sub/multi.txt"])
-    node.store.read.clear()
-    return Tree(node.store, root, found["sub"], found["sub/hello.txt"], file.cid, file.links())
+from tests.serve.conftest import Counting, about
 
 
 @pytest.fixture
@@ -81,12 +34,13 @@ async def test_a_car_is_served_with_all_that_a_client_wants_to_know(app, ask, tr
     etag = answer.headers.pop("etag")
     assert etag.startswith('W/"all.dfs.n.')
     assert etag.endswith(f'{tree.root}.car"')
-    assert answer.headers == {
+    assert about(answer) == {
         "content-type": "application/vnd.ipld.car;version=1;order=dfs;dups=n",
         "content-disposition": f'attachment; filename="{tree.root}.car"',
         "cache-control": "public, max-age=29030400, immutable",
         "x-content-type-options": "nosniff",
         "accept-ranges": "none",
+        "ipfs-uri": f"ipfs://{CID.new(1, tree.root.codec, tree.root.multihash)}/sub",
         "x-ipfs-path": f"/ipfs/{tree.root}/sub",
         "x-ipfs-roots": f"{tree.root},{tree.sub}",
     }
