@@ -91,8 +91,8 @@ def test_a_builder_holds_one_open_node_per_level():
     builder = FileBuilder(SMALL, lambda block: None)
     for number in range(3**7):
         builder.add(b"%d" % number)
-        assert all(len(level) < SMALL.width for level in builder._levels)
-    assert len(builder._levels) == 8
+        assert all(len(level) <= SMALL.width for level in builder._levels)
+    assert len(builder._levels) == 7
 
 
 def test_the_empty_file_and_the_empty_directory_have_the_known_names():
