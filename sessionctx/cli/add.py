@@ -22,6 +22,8 @@ class _How(TypedDict):
     hidden: bool
     profile: str
     chunker: str | None
+    mode: bool
+    mtime: bool
 
 
 @click.command("add")
@@ -40,8 +42,10 @@ class _How(TypedDict):
     help="Cut files otherwise: size-N; or where the content says, so that a change leaves most blocks as they were: "
     "buzhash, rabin, rabin-AVG, rabin-MIN-AVG-MAX.",
 )
+@click.option("--preserve-mode", "mode", is_flag=True, help="Keep permissions; this changes the CID.")
+@click.option("--preserve-mtime", "mtime", is_flag=True, help="Keep times of change; this changes the CID.")
 @common
-def command(path: tuple[str, ...], *, hidden: bool, profile: str, chunker: str | None) -> int:
+def command(path: tuple[str, ...], **how: Unpack[_How]) -> int:
     """Put files and folders into the store, and print the CID of each.
 
     Nothing is sent anywhere; serve the store to share it. In folders, what has a name that begins with a dot is left
@@ -51,7 +55,7 @@ def command(path: tuple[str, ...], *, hidden: bool, profile: str, chunker: str |
         raise click.UsageError("PATH is empty; for the current folder, write .")
     chosen = settings()
     paths = [Path(each) for each in path]
-    return perform("add", chosen, lambda: _add(chosen, paths, hidden=hidden, profile=profile, chunker=chunker))
+    return perform("add", chosen, lambda: _add(chosen, paths, **how))
 
 
 async def _add(chosen: Settings, paths: list[Path], **how: Unpack[_How]) -> Result:

@@ -20,7 +20,7 @@ from sessionctx.dag.unixfs.add import Added, Progress, add_path, add_pieces
 from sessionctx.dag.unixfs.export import Exported, export_to
 from sessionctx.dag.unixfs.parts import Part
 from sessionctx.dag.unixfs.profile import PROFILES, V1_2025, Profile
-from sessionctx.dag.unixfs.read import Entry, Listed, Stat, read_directory, read_file, stat_of
+from sessionctx.dag.unixfs.read import Entry, Listed, Stat, content_of, read_directory, read_file, stat_of
 from sessionctx.dag.unixfs.tar import TarChunks
 from sessionctx.dag.unixfs.unpack import Folder, Named, Tag, unpack
 from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, Walk, check_ahead
@@ -50,6 +50,8 @@ class Files:
         profile: Profile | str = V1_2025,
         chunker: str | None = None,
         hidden: bool = False,
+        mode: bool = False,
+        mtime: bool = False,
         progress: Progress | None = None,
     ) -> Added:
         """Add a file, folder or symlink by its path; or one file by its bytes, or as an async stream of bytes.
@@ -64,6 +66,8 @@ class Files:
             chunker: how to cut files instead, as kubo calls it: ``size-N``, ``buzhash``, ``rabin``, ``rabin-AVG`` or
                 ``rabin-MIN-AVG-MAX``. All but the first cut where the content says: a change leaves most chunks alone.
             hidden: add files and folders in a folder whose names begin with a dot, too. Default: they are left out.
+            mode: keep the permissions of files and folders, which changes the CID. Default: they are left out.
+            mtime: keep when files, folders and symlinks were last changed, likewise. `export` sets what was kept.
             progress: called with the files and the bytes which are stored so far.
 
         Raises:
@@ -81,7 +85,7 @@ class Files:
             return await add_pieces(self._blocks, FromBytes(source), chosen, progress=progress)
         if isinstance(source, AsyncIterable):
             return await add_pieces(self._blocks, FromStream(source), chosen, progress=progress)
-        return await add_path(self._blocks, source, chosen, hidden=hidden, progress=progress)
+        return await add_path(self._blocks, source, chosen, hidden=hidden, mode=mode, mtime=mtime, progress=progress)
 
     @session.operation
     async def export(
@@ -168,7 +172,7 @@ class Files:
         async def start(stack: AsyncExitStack) -> FileReader:
             await stack.enter_async_context(opening_of(self._blocks, ref, path, first=offset))
             found = await resolve(self._blocks, ref, path)
-            root = await self._blocks.get(found.cid)
+            root = await content_of(self._blocks, await self._blocks.get(found.cid))
             reader = FileReader(self._blocks, root, offset, length, ahead=ahead, ahead_bytes=ahead_bytes)
             return await stack.enter_async_context(reader)
 

@@ -77,7 +77,7 @@ def in_store(folder, call):
 
 @bench("add.big")
 def big(quick):
-    """A file of random bytes. The store writes each byte twice (log and file), so half of a plain copy is the promise."""
+    """A file of random bytes, each way once: half of a plain copy is the promise. `add.import` measures with more care."""
     size = MIB if quick else 512 * MIB
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

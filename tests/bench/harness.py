@@ -158,6 +158,17 @@ def _number(timed: Callable[[int], float]) -> int:
     return number
 
 
+def most_memory() -> float:
+    """The most memory that this process has had, in MiB; not what the one that started it had, as getrusage() may say."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 # --- showing
 
 

@@ -23,6 +23,7 @@ import json, resource, sys, trio
 from time import perf_counter
 from sessionctx.blocks import DiskBlockstore
 from sessionctx.dag import Files
+from tests.bench.harness import most_memory
 
 def cpu():
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -33,8 +34,7 @@ async def main():
         start, before = perf_counter(), cpu()
         added = await Files(store).add(sys.argv[1], profile=sys.argv[3])
         wall, used = perf_counter() - start, cpu() - before
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"wall": wall, "cpu": used, "rss": peak, "files": added.files, "cid": str(added.cid)}))
+    print(json.dumps({"wall": wall, "cpu": used, "rss": most_memory(), "files": added.files, "cid": str(added.cid)}))
 
 trio.run(main)
 """

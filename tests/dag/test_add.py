@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -344,3 +347,92 @@ async def test_adding_can_be_cancelled(tmp_path):
     with trio.move_on_after(0.05) as scope:
         await Files(Stuck()).add(path)
     assert scope.cancelled_caught
+
+
+# --- permissions and times
+
+
+async def test_permissions_and_times_come_back_where_they_are_wanted(store, tmp_path, plant):
+    """Of files of any size, of folders, also sharded ones, and (times only) of symlinks."""
+    what = {"big": bytes(3 * MIB), "small": b"x", "empty": b"", "link": Path("big"), "sub": {}, "many": {}}
+    root = plant(tmp_path / "in", {**what, "many": {f"{number:060}": b"" for number in range(3000)}})
+    paths = [root, *(root / name for name in what)]
+    for number, path in enumerate(paths):
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() else 0o640)
+        os.utime(path, ns=(0, (number - 1) * 10**18 + 123_456_789), follow_symlinks=False)
+    files = Files(store)
+    added = await files.add(root, mode=True, mtime=True)
+    assert (await files.stat(added.cid, path="many")).sharded
+    assert (await files.stat(added.cid, path="small")).mode == 0o640
+    await files.export(added.cid, tmp_path / "out")
+    for path in paths:
+        before, after = path.lstat(), (tmp_path / "out" / path.relative_to(root)).lstat()
+        assert after.st_mtime_ns == before.st_mtime_ns
+        assert after.st_mode == before.st_mode
+    assert added == await files.add(tmp_path / "out", mode=True, mtime=True)
+
+
+async def test_what_is_not_asked_for_does_not_change_the_name(store, tmp_path, plant):
+    root = plant(tmp_path / "in", {"a": b"x", "link": Path("a")})
+    files = Files(store)
+    plain = await files.add(root)
+    (root / "a").chmod(0o600)
+    os.utime(root / "a", (1, 1))
+    assert plain == await files.add(root)
+    only_mode, only_mtime = await files.add(root, mode=True), await files.add(root, mtime=True)
+    assert len({plain.cid, only_mode.cid, only_mtime.cid}) == 3
+    assert (await files.stat(only_mode.cid, path="a")).mtime is None
+    assert (await files.stat(only_mode.cid, path="link")).mode is None
+    assert (await files.stat(only_mtime.cid, path="a")).mode is None
+    assert (await files.stat(only_mtime.cid, path="a")).mtime == 1
+
+
+# --- going on
+
+
+async def test_what_stands_already_is_not_written_again(tmp_path_factory, plant):
+    tmp_path = tmp_path_factory.mktemp("again")
+    root = plant(tmp_path / "in", {"a": random.Random(0).randbytes(9 * MIB), "b": {"c": b"x"}})
+    async with DiskBlockstore.open(tmp_path / "store") as store:
+        first = await Files(store).add(root)
+        kept = store.statistics().blocks
+        assert first == await Files(store).add(root)
+        assert store.statistics().blocks == kept
+    assert (tmp_path / "store-data").stat().st_size == 9 * MIB
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL here")
+def test_after_a_kill_it_goes_on_from_what_stands(tmp_path_factory):
+    """The second run writes what the first did not, and nothing twice; the name is that of a run without a kill."""
+    tmp_path = tmp_path_factory.mktemp("killed")
+    (tmp_path / "in").write_bytes(random.Random(0).randbytes(40 * MIB))
+    script = """
+import os, signal, sys, trio
+from sessionctx.blocks import DiskBlockstore
+from sessionctx.dag import Files
+
+def progress(files, size):
+    if size >= 16 << 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    async with DiskBlockstore.open(sys.argv[2]) as store:
+        await Files(store).add(sys.argv[1], progress=progress)
+
+trio.run(main)
+"""
+    killed = subprocess.run([sys.executable, "-c", script, tmp_path / "in", tmp_path / "store"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    async def go_on():
+        async with DiskBlockstore.open(tmp_path / "store") as store:
+            before = store.statistics().bytes
+            added = await Files(store).add(tmp_path / "in")
+            assert await Files(MemoryBlockstore()).add(tmp_path / "in") == added
+            return before, store.statistics().bytes, added
+
+    before, after, added = trio.run(go_on)
+    assert 16 * MIB <= before < 40 * MIB
+    assert after == added.total
+    assert (tmp_path / "store-data").stat().st_size <= added.total + 8 * MIB  # what the kill cut short may lie there

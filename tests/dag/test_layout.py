@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.content import CID, RAW, Block, PBLink, PBNode, dagpb, unixfs
+from sessionctx.content import CID, DAG_PB, RAW, Block, PBLink, PBNode, dagpb, unixfs
 from sessionctx.dag import V0_2015, V1_2025
 from sessionctx.dag.unixfs import FileBuilder, Profile, build_directory, open_node
-from sessionctx.dag.unixfs.build import encode_leaf
+from sessionctx.dag.unixfs.build import PLAIN, Attributes, encode_leaf
 from sessionctx.dag.unixfs.chunk import FixedChunker
 from sessionctx.dag.unixfs.directory import estimate
 from sessionctx.dag.unixfs.hamt import Shard, Sub, build_hamt, name_hash
@@ -91,8 +91,8 @@ def test_a_builder_holds_one_open_node_per_level():
     builder = FileBuilder(SMALL, lambda block: None)
     for number in range(3**7):
         builder.add(b"%d" % number)
-        assert all(len(level) < SMALL.width for level in builder._levels)
-    assert len(builder._levels) == 8
+        assert all(len(level) <= SMALL.width for level in builder._levels)
+    assert len(builder._levels) == 7
 
 
 def test_the_empty_file_and_the_empty_directory_have_the_known_names():
@@ -156,6 +156,33 @@ def test_a_sharded_directory_has_the_entries_that_went_in(found, fanout):
     read, _ = read_shards(built.cid, held)
     assert sorted(read, key=lambda link: link.name) == sorted(made, key=lambda link: link.name)
     assert built.total == len(b"".join(block.data for block in blocks)) + sum(link.tsize for link in made)
+
+
+@pytest.mark.parametrize("profile", [V0_2015, V1_2025], ids=lambda profile: profile.name)
+@pytest.mark.parametrize("attributes", [PLAIN, Attributes(0o755, unixfs.Mtime(1, 1))], ids=["plain", "attributes"])
+def test_a_directory_is_sharded_over_the_threshold_and_not_at_it(profile, attributes):
+    """Growing by a byte shards it, shrinking again brings the plain one back: its history does not show in its CID."""
+    leaf = CID.of(b"x", version=profile.cid_version, codec=DAG_PB)
+    entries = [PBLink(leaf, f"{number:060}", 9) for number in range(3000)]
+    while estimate(profile, entries, attributes) > profile.hamt_threshold - 200:
+        entries.pop()
+
+    def with_name(length):
+        return [*entries, PBLink(leaf, "y" * length, 9)]
+
+    fits = next(n for n in range(300, 0, -1) if estimate(profile, with_name(n), attributes) == profile.hamt_threshold)
+    blocks: list[Block] = []
+    built = [
+        build_directory(profile, blocks.append, with_name(length), attributes) for length in (fits, fits + 1, fits)
+    ]
+    held = {block.cid: open_node(block) for block in blocks}
+    assert [held[each.cid].sharded for each in built] == [False, True, False]
+    assert built[0] == built[2]
+    for each in built:
+        assert held[each.cid].fields.mode == attributes.mode
+        assert held[each.cid].fields.mtime == attributes.mtime
+    if profile.hamt_estimate == "block":
+        assert len(next(block.data for block in blocks if block.cid == built[0].cid)) == profile.hamt_threshold
 
 
 def test_names_are_hashed_as_the_vectors_pin_it():

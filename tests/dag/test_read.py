@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 
 import pytest
 import trio
@@ -11,9 +13,9 @@ from hypothesis import strategies as st
 
 from sessionctx import session
 from sessionctx.blocks import MemoryBlockstore
-from sessionctx.content import CID, DAG_PB, IDENTITY, Block, PBNode, dagpb, unixfs
+from sessionctx.content import CID, DAG_PB, IDENTITY, Block, PBLink, PBNode, dagpb, unixfs
 from sessionctx.dag import V0_2015, V1_2025, Files, Stat
-from sessionctx.dag.unixfs import Profile
+from sessionctx.dag.unixfs import Profile, build_directory
 from sessionctx.errors import (
     BlockNotFound,
     DagTooDeep,
@@ -254,6 +256,31 @@ async def test_ls_of_a_sharded_directory_reads_few_shards_ahead(slow, autojump_c
     async with Files(store).ls(added.cid, ahead=2) as entries:
         await anext(entries)
         assert len(store.asked) < 10
+
+
+async def test_ls_takes_as_little_memory_for_many_entries_as_for_few(store):
+    """Of ten times as many entries, not even twice as much is ever in memory."""
+
+    async def peak(count):
+        blocks, leaf = [], Block.of(b"x")
+        links = [PBLink(leaf.cid, f"entry number {number}", 1) for number in range(count)]
+        built = build_directory(V1_2025, blocks.append, links)
+        await store.put_many(blocks)
+        del blocks, links
+        gc.collect()
+        tracemalloc.start()
+        try:
+            async with Files(store).ls(built.cid) as entries:
+                found = 0
+                async for _ in entries:
+                    found += 1
+            assert found == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few, many = await peak(1_500), await peak(15_000)
+    assert many < 2 * few
 
 
 async def test_what_is_no_directory_is_not_listed(store, file, symlink, cbor):

@@ -47,11 +47,18 @@ class Added:
 
 
 async def add_path(
-    blocks: Blockstore, path: str | os.PathLike[str], profile: Profile, *, hidden: bool, progress: Progress | None
+    blocks: Blockstore,
+    path: str | os.PathLike[str],
+    profile: Profile,
+    *,
+    hidden: bool,
+    mode: bool,
+    mtime: bool,
+    progress: Progress | None,
 ) -> Added:
     """Add a file, a folder or a symlink (as such). Errors as in :meth:`Scan.step`, and the store's."""
     keep_what_is_freed()
-    scan = Scan(os.fspath(path), profile, hidden=hidden)
+    scan = Scan(os.fspath(path), profile, hidden=hidden, mode=mode, mtime=mtime)
 
     async def make() -> Step | None:
         return await trio.to_thread.run_sync(scan.step)

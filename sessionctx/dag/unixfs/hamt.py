@@ -13,7 +13,7 @@ import attrs
 import mmh3
 
 from sessionctx.content import PBLink, unixfs
-from sessionctx.dag.unixfs.build import Built, Emit, build_node
+from sessionctx.dag.unixfs.build import PLAIN, Attributes, Built, Emit, build_node
 from sessionctx.dag.unixfs.profile import Profile
 from sessionctx.errors import DagTooDeep, InvalidDag
 
@@ -30,13 +30,15 @@ def name_hash(name: str) -> int:
 # --- writing
 
 
-def build_hamt(profile: Profile, emit: Emit, entries: Iterable[PBLink]) -> Built:
+def build_hamt(profile: Profile, emit: Emit, entries: Iterable[PBLink], attributes: Attributes = PLAIN) -> Built:
     """Build the shards of a directory with these *entries*, whose names differ. :exc:`InvalidDag` if two hash alike."""
     hashed = [(name_hash(entry.name or ""), entry) for entry in entries]
-    return _build(profile, emit, hashed, HASH_BITS)
+    return _build(profile, emit, hashed, HASH_BITS, attributes)
 
 
-def _build(profile: Profile, emit: Emit, entries: list[tuple[int, PBLink]], bits_left: int) -> Built:
+def _build(
+    profile: Profile, emit: Emit, entries: list[tuple[int, PBLink]], bits_left: int, attributes: Attributes
+) -> Built:
     """Build the shard of *entries*, which agree in all but the last *bits_left* bits. At most 22 calls deep."""
     bits, digits = _bits(profile.hamt_fanout), _digits(profile.hamt_fanout)
     if bits_left < bits:
@@ -52,18 +54,20 @@ def _build(profile: Profile, emit: Emit, entries: list[tuple[int, PBLink]], bits
             entry = inside[0][1]
             links.append(PBLink(entry.cid, f"{prefix}{entry.name}", entry.tsize))
         else:
-            shard = _build(profile, emit, inside, shift)
+            shard = _build(profile, emit, inside, shift, PLAIN)
             links.append(PBLink(shard.cid, prefix, shard.total))
-    return build_node(profile, emit, _data(profile.hamt_fanout, buckets), tuple(links))
+    return build_node(profile, emit, _data(profile.hamt_fanout, buckets, attributes), tuple(links))
 
 
-def _data(fanout: int, buckets: Iterable[int]) -> unixfs.Data:
+def _data(fanout: int, buckets: Iterable[int], attributes: Attributes) -> unixfs.Data:
     bitfield = sum(1 << bucket for bucket in buckets)
     return unixfs.Data(
         unixfs.Type.HAMT_SHARD,
         bitfield.to_bytes((bitfield.bit_length() + 7) // 8, "big"),
         hash_type=MURMUR3_X64_64,
         fanout=fanout,
+        mode=attributes.mode,
+        mtime=attributes.mtime,
     )
 
 

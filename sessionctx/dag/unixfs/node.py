@@ -14,8 +14,10 @@ from sessionctx.content import CID, DAG_PB, RAW, Block, PBLink, code_name, dagpb
 from sessionctx.dag.unixfs.hamt import TOP, Place, Shard, Sub
 from sessionctx.errors import DecodeError, InvalidDag, NotADirectory, NotAFile
 
-Kind = Literal["file", "directory", "symlink", "data"]
-"""``"data"`` is a block of another kind than UnixFS, such as dag-cbor."""
+Kind = Literal["file", "directory", "symlink", "metadata", "data"]
+"""``"data"`` is a block of another kind than UnixFS, such as dag-cbor. ``"metadata"``, which is not made any more, says
+something about the file that it links to, and is read as that.
+"""
 
 MAX_FOLDERS: Final = 256
 """Folders inside the outermost one, which can be added and exported."""
@@ -26,6 +28,7 @@ _KINDS: Final[dict[unixfs.Type, Kind]] = {
     unixfs.Type.DIRECTORY: "directory",
     unixfs.Type.HAMT_SHARD: "directory",
     unixfs.Type.SYMLINK: "symlink",
+    unixfs.Type.METADATA: "metadata",
 }
 
 
@@ -61,16 +64,16 @@ def open_node(block: Block) -> Node:
         fields = unixfs.decode(pb.data or b"")
     except DecodeError as error:
         raise DecodeError(f"{cid} is no UnixFS node: {error}") from None
-    kind = _KINDS.get(fields.type)
-    if kind is None:
-        raise InvalidDag(f"{cid} is UnixFS {fields.type.name.lower()}, which is no file, directory or symlink")
+    kind = _KINDS[fields.type]
     try:
         size = unixfs.check_file(fields, pb) if kind == "file" else 0
     except InvalidDag as error:
         raise InvalidDag(f"{cid}: {error}") from None
     if kind == "symlink" and pb.links:
         raise InvalidDag(f"{cid} is a symlink and has links to blocks")
-    payload = b"" if kind == "directory" else fields.data or b""
+    if kind == "metadata" and not pb.links:
+        raise InvalidDag(f"{cid} is metadata of nothing: it links to no file")
+    payload = b"" if kind in ("directory", "metadata") else fields.data or b""
     return Node(cid, kind, payload, pb.links, fields, size)
 
 
@@ -80,6 +83,8 @@ def describe(node: Node) -> str:
         return f"a symlink to {node.payload[:200].decode(errors='replace')!r} (symlinks are not followed)"
     if node.kind == "data":
         return f"{code_name(node.cid.codec)} data"
+    if node.kind == "metadata":
+        return "metadata"
     return f"a {node.kind}"
 
 

@@ -54,6 +54,8 @@ def open_part(block: Block, part: Part) -> tuple[Node, Iterable[tuple[CID, Part]
 
 def check_part(node: Node, part: Part) -> Iterable[tuple[CID, Part]]:
     """Check a node of a file, and give those below it that hold wanted bytes. Errors as for :func:`open_part`."""
+    if part.size is None and node.kind == "metadata":
+        return ((node.links[0].cid, part),)
     if part.size is None:
         need_file(node)
     elif node.kind != "file":

@@ -12,8 +12,8 @@ from sessionctx.content import CID, Block, PBLink
 from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
 from sessionctx.dag.unixfs.node import Kind, Node, entries, need_directory, open_node
 from sessionctx.dag.unixfs.parts import Part, Span, check_part, open_part
-from sessionctx.dag.walk import AHEAD, Walk
-from sessionctx.errors import InvalidDag
+from sessionctx.dag.walk import AHEAD, MAX_DEPTH, Walk
+from sessionctx.errors import DagTooDeep, InvalidDag
 
 
 @attrs.frozen
@@ -120,6 +120,16 @@ def read_pieces(
     )
 
 
+async def content_of(blocks: Blockstore, block: Block) -> Block:
+    """Return the block itself, or what it is metadata of. :exc:`DagTooDeep` after 1024 links."""
+    for _ in range(MAX_DEPTH):
+        node = open_node(block)
+        if node.kind != "metadata":
+            return block
+        block = await blocks.get(node.links[0].cid)
+    raise DagTooDeep(f"{block.cid} is metadata of metadata, more than {MAX_DEPTH} times")
+
+
 Listed: TypeAlias = "Place | PBLink"
 """What a block is in a listing: a shard of the directory, or what an entry names."""
 
@@ -132,6 +142,8 @@ def read_directory(
     def visit(block: Block, tag: Listed) -> tuple[Iterable[Entry], Iterable[tuple[CID, Listed]]]:
         node = open_node(block)
         if isinstance(tag, PBLink):
+            if node.kind == "metadata":
+                return (), ((node.links[0].cid, tag),)
             size = node.size if node.kind == "file" else None
             return (Entry(tag.name or "", tag.cid, tag.tsize, node.kind, size),), ()
         if tag is TOP:

@@ -10,9 +10,9 @@ from typing import Final
 import attrs
 import trio
 
-from sessionctx.content import Block, PBLink
+from sessionctx.content import Block, PBLink, unixfs
 from sessionctx.dag.source import unreadable
-from sessionctx.dag.unixfs.build import Built, FileBuilder, build_symlink
+from sessionctx.dag.unixfs.build import PLAIN, Attributes, Built, FileBuilder, build_symlink
 from sessionctx.dag.unixfs.chunk import chunker_of
 from sessionctx.dag.unixfs.directory import build_directory
 from sessionctx.dag.unixfs.leaves import Leaves
@@ -73,7 +73,9 @@ class Step:
 class Scan:
     """Makes blocks of a file, symlink or folder, step by step; children come before their parents."""
 
-    def __init__(self, path: str, profile: Profile, *, hidden: bool = False) -> None:
+    def __init__(
+        self, path: str, profile: Profile, *, hidden: bool = False, mode: bool = False, mtime: bool = False
+    ) -> None:
         self.files = 0
         self.folders = 0
         self.symlinks = 0
@@ -82,6 +84,8 @@ class Scan:
         """The root, once all steps are done."""
         self._profile = profile
         self._hidden = hidden
+        self._mode = mode
+        self._mtime = mtime
         self._batch = Batch()
         self._leaves = Leaves(profile)
         self._chunker = chunker_of(profile)
@@ -124,13 +128,14 @@ class Scan:
         if depth > MAX_FOLDERS:
             raise DagTooDeep(f"{path[:200]!r} is nested in more than {MAX_FOLDERS} folders")
         links: list[PBLink] = []
+        attributes = self._attributes(os.lstat(path)) if self._mode or self._mtime else PLAIN
         for name, mode in self._names(path):
             built = yield from self._entry(f"{path.rstrip('/')}/{name}", mode, depth + 1)
             links.append(PBLink(built.cid, name, built.total))
             if self._batch.full:
                 yield
         self.folders += 1
-        return build_directory(self._profile, self._batch.add, links)
+        return build_directory(self._profile, self._batch.add, links, attributes)
 
     def _names(self, path: str) -> list[tuple[str, int]]:
         """Return the names in a folder, in the order of their bytes, each with what it is."""
@@ -145,10 +150,11 @@ class Scan:
     def _symlink(self, path: str) -> Built:
         try:
             target = os.readlink(os.fsencode(path))  # noqa: PTH115  # as bytes
+            mtime = self._attributes(os.lstat(path)).mtime if self._mtime else None
         except OSError as error:
             raise _error(path, error) from error
         self.symlinks += 1
-        return build_symlink(self._profile, self._batch.add, target)
+        return build_symlink(self._profile, self._batch.add, target, Attributes(mtime=mtime))
 
     def _file(self, path: str) -> Generator[None, None, Built]:
         try:
@@ -169,7 +175,15 @@ class Scan:
         finally:
             os.close(fd)
         self.files += 1
-        return builder.finish()
+        return builder.finish(self._attributes(before))
+
+    def _attributes(self, found: os.stat_result) -> Attributes:
+        """Return what is to be said of a file or folder; its times before 1970 count nanoseconds upwards, too."""
+        if not self._mode and not self._mtime:
+            return PLAIN
+        mode = stat.S_IMODE(found.st_mode) if self._mode else None
+        mtime = unixfs.Mtime(*divmod(found.st_mtime_ns, 1_000_000_000)) if self._mtime else None
+        return Attributes(mode, mtime)
 
     def _chunks(self, fd: int, size: int, builder: FileBuilder) -> Generator[None, None, None]:
         """Read *size* bytes and not one more. `_Changed` if there are not exactly so many."""

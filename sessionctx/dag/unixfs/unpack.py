@@ -129,6 +129,8 @@ def unpack(block: Block, tag: Tag) -> Step:
     node = open_node(block)
     if isinstance(tag, InFolder):
         return (), _children(node, tag.folder, tag.place)
+    if node.kind == "metadata":
+        return (), ((node.links[0].cid, tag),)
     metadata = _metadata(node.fields)
     if node.kind == "file":
         file = File(tag.parent, tag.name, node.size, metadata)
