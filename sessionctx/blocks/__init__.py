@@ -1,8 +1,9 @@
-"""Where blocks are kept: in memory, on the disk, in several places as one. All are a `Blockstore`."""
+"""Where blocks are kept: in memory, on the disk, in a CAR, in several places as one. All are a `Blockstore`."""
 
 from __future__ import annotations
 
 from sessionctx.blocks.base import Blockstore, StoreStatistics
+from sessionctx.blocks.car import CarBlockstore
 from sessionctx.blocks.disk import DiskBlockstore
 from sessionctx.blocks.memory import MemoryBlockstore
 from sessionctx.blocks.network import NetworkBlocks, default_limits
@@ -14,6 +15,7 @@ __all__ = [
     "BadBlock",
     "Blockstore",
     "CIDs",
+    "CarBlockstore",
     "DiskBlockstore",
     "MemoryBlockstore",
     "NetworkBlocks",

@@ -22,6 +22,7 @@ _VERBS = {
     "stat": "Say what a CID or path is.",
     "serve": "Serve the store as a gateway over HTTP.",
     "bench": "Measure gateways: each alone, then all together.",
+    "car": "Pack, unpack, list and verify CAR files.",
     "cid": "Read CIDs.",
     "demo": "Share a folder from four gateways, good and bad, and fetch it back.",
 }

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sessionctx.content import car, codes, dagcbor, dagjson, dagpb, multibase, multihash, unixfs, varint
+from sessionctx.content import (
+    car,
+    carindex,
+    carv2,
+    codes,
+    dagcbor,
+    dagjson,
+    dagpb,
+    multibase,
+    multihash,
+    unixfs,
+    varint,
+)
 from sessionctx.content.block import Block, Verifier, verify
 from sessionctx.content.car import CarDecoder
 from sessionctx.content.cid import CID
@@ -53,6 +65,8 @@ __all__ = [
     "Value",
     "Verifier",
     "car",
+    "carindex",
+    "carv2",
     "code_name",
     "code_of",
     "codes",

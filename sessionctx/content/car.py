@@ -1,6 +1,6 @@
-"""CAR, version 1: blocks one behind the other, in a file or a stream. No I/O here: bytes in, sections out.
+"""CAR: blocks one behind the other, in a file or a stream. No I/O here: bytes in, sections out.
 
-Source: ipld.io/specs/transport/car/carv1.
+Source: ipld.io/specs/transport/car/carv1. Version 2 is read, too: its envelope is taken off, see `carv2`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from sessionctx.content import dagcbor, varint
+from sessionctx.content.carv2 import Envelope
 from sessionctx.content.cid import CID, MAX_BYTES
 from sessionctx.content.codes import MAX_BLOCK
 from sessionctx.errors import CarError, CarTruncated, DecodeError, InvalidCID
@@ -37,7 +38,7 @@ def encode_prefix(cid: CID, size: int) -> bytes:
 
 
 class CarDecoder:
-    """Turns the bytes of a CAR into sections while they arrive, however they are cut.
+    """Turns the bytes of a CAR, of either version, into sections while they arrive, however they are cut.
 
     The blocks are **not verified**: check them with :func:`sessionctx.content.verify` before use. At most one section
     is held (2 MiB and a little) besides what was just fed. After an error every further call raises it again.
@@ -46,6 +47,7 @@ class CarDecoder:
     def __init__(self) -> None:
         self.roots: tuple[CID, ...] | None = None
         """What the header names as roots, ``None`` until it has been read. A hint: anyone can write anything there."""
+        self._envelope = Envelope()
         self._buffer = bytearray()
         self._need = 1  # bytes to wait for before looking again
         self._offset = 0  # of the buffer, in the stream
@@ -58,7 +60,11 @@ class CarDecoder:
         call raises.
         """
         self._raise_again()
-        self._buffer += chunk
+        try:
+            self._buffer += self._envelope.open(chunk)
+        except CarError as error:
+            self._error = error
+            raise
         sections: list[tuple[CID, bytes]] = []
         if len(self._buffer) >= self._need:
             try:
@@ -73,6 +79,7 @@ class CarDecoder:
     def finish(self) -> None:
         """Say that the stream has ended. :exc:`CarTruncated` if it did so inside the header or a section."""
         self._raise_again()
+        self._buffer += self._envelope.finish()
         if self.roots is None:
             raise CarTruncated(f"the CAR ends within its header, after {self._offset + len(self._buffer)} bytes")
         if self._buffer:
@@ -135,7 +142,7 @@ def _roots(body: bytes) -> tuple[CID, ...]:
     if not isinstance(header, dict) or type(version) is not int:
         raise CarError("CAR: the header is no map with a version, so this is no CAR")
     if version != 1:
-        raise CarError(f"CAR: this is version {version}; only version 1 can be read here")
+        raise CarError(f"CAR: this is version {version}, which cannot be read here")
     roots = header.get("roots")
     cids = tuple(root for root in roots if isinstance(root, CID)) if isinstance(roots, list) else None
     if cids is None or header.keys() != {"version", "roots"} or header["roots"] != list(cids):

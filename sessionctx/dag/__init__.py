@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sessionctx.dag.car_export import CarChunks, CarSummary, car_stream, export_car
+from sessionctx.dag.car_file import write_car
 from sessionctx.dag.car_import import import_car
 from sessionctx.dag.dag import Dag
 from sessionctx.dag.files import Files
@@ -48,4 +49,5 @@ __all__ = [
     "import_car",
     "resolve",
     "walk",
+    "write_car",
 ]

@@ -1,4 +1,4 @@
-"""Writing CAR v1: a DAG out of a store, as one stream of blocks.
+"""Writing a CAR: a DAG out of a store, as one stream of blocks.
 
 Source: ipld.io/specs/transport/car/carv1, and the trustless gateway specification for scopes and byte ranges.
 """
@@ -28,6 +28,9 @@ Scope: TypeAlias = Literal["all", "entity", "block"]
 """How much of a DAG: all of it; the one file or directory, without what a directory's entries name; the one block."""
 Sink: TypeAlias = Callable[[bytes], Awaitable[object]]
 """Where bytes go, such as ``stream.send_all`` or the ``write`` of a file opened by trio."""
+
+Note: TypeAlias = Callable[[CID, int], object]
+"""Is told where the section of each block begins."""
 
 CHUNK: Final = 256 * 1024
 """Bytes of a CAR handed out together, at least, as long as there are so many."""
@@ -99,7 +102,9 @@ def _alone(block: Block, _: Tag) -> tuple[Block, Iterable[tuple[CID, Tag]]]:
 class CarChunks:
     """The bytes of a CAR, in chunks of 256 KiB or a little more; an async iterator."""
 
-    def __init__(self, resolved: Resolved, trail: Iterable[Block], walk: Walk[Tag, Block]) -> None:
+    def __init__(
+        self, resolved: Resolved, trail: Iterable[Block], walk: Walk[Tag, Block], note: Note | None = None
+    ) -> None:
         self.resolved = resolved
         """Where the path has led."""
         self.roots = resolved.roots[:1]
@@ -109,7 +114,8 @@ class CarChunks:
         self.bytes = 0
         """Their bytes."""
         self._pieces: list[bytes] = [car.encode_header(self.roots)]
-        self._size = len(self._pieces[0])
+        self._size = self._at = len(self._pieces[0])
+        self._note = note
         self._walk = walk
         self._over = False
         self._begun = False
@@ -147,7 +153,11 @@ class CarChunks:
     def _take(self, block: Block) -> None:
         if block.cid.is_identity:  # says itself what it is
             return
-        self._pieces += (car.encode_prefix(block.cid, len(block.data)), block.data)
+        prefix = car.encode_prefix(block.cid, len(block.data))
+        self._pieces += (prefix, block.data)
+        if self._note is not None:
+            self._note(block.cid, self._at)
+        self._at += len(prefix) + len(block.data)
         self._size += len(block.data) + 64
         self.blocks += 1
         self.bytes += len(block.data)
@@ -163,6 +173,7 @@ def car_stream(
     dups: bool = False,
     ahead: int = AHEAD,
     max_depth: int = MAX_DEPTH,
+    note: Note | None = None,
 ) -> Opened[CarChunks]:
     """Open the DAG below *root* as a CAR: depth first, each block once, blocks fetched ahead::
 
@@ -181,6 +192,7 @@ def car_stream(
         dups: repeat a block wherever it is linked again; default: each once.
         ahead: how many blocks are got at a time; default 32.
         max_depth: how many links below the end of the path are followed; default 1024.
+        note: called with each CID and where its section begins, in bytes, as it is made; to make an index.
 
     Raises:
         PathNotFound, NotADirectory, BlockNotFound, ...: on entering, or while iterating.
@@ -196,7 +208,7 @@ def car_stream(
         walk: Walk[Tag, Block] = Walk(
             blocks, found.cid, None, visit, ahead=ahead, dups=dups, max_depth=max_depth, whole=visit is _all
         )
-        return CarChunks(found, trail, await stack.enter_async_context(walk))
+        return CarChunks(found, trail, await stack.enter_async_context(walk), note)
 
     return Opened("car_stream", start, default_limits(blocks))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 
 from sessionctx import session
 from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.content import CID, DAG_CBOR, DAG_PB, SHA2_256, Block, PBNode, Value, dagpb, encode
 from sessionctx.dag.car_export import CarChunks, CarSummary, Scope, Sink, car_stream, export_car
+from sessionctx.dag.car_file import Version, write_car
 from sessionctx.dag.car_import import import_car
 from sessionctx.dag.opened import Opened
-from sessionctx.dag.path import Ref, Resolved, decode_data, enter, resolve
+from sessionctx.dag.path import Ref, Resolved, decode_data, enter, parse_ref, resolve
 from sessionctx.dag.source import Source
 from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, MAX_DEPTH, Walk, walk
 from sessionctx.errors import DecodeError
@@ -100,6 +102,23 @@ class Dag:
     async def export_car(self, root: CID, sink: Sink) -> CarSummary:
         """Write the whole DAG below *root* to *sink* as a CAR; see `sessionctx.dag.export_car`."""
         return await export_car(self._blocks, root, sink)
+
+    async def write_car(
+        self,
+        ref: Ref,
+        target: str | os.PathLike[str],
+        *,
+        path: str = "",
+        scope: Scope = "all",
+        span: str | None = None,
+        version: Version = 1,
+        index: bool = True,
+    ) -> CarSummary:
+        """Write what is below a CID or path to a CAR file, whole or not at all; see `sessionctx.dag.write_car`."""
+        cid, segments = parse_ref(ref, path)
+        return await write_car(
+            self._blocks, cid, target, path="/".join(segments), scope=scope, span=span, version=version, index=index
+        )
 
     @session.operation
     async def import_car(self, source: Source) -> CarSummary:
