@@ -6,10 +6,11 @@ import os
 import random
 import sqlite3
 from contextlib import closing
+from itertools import chain
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sessionctx.blocks import DiskBlockstore, heap, schema
@@ -138,6 +139,69 @@ async def test_a_loss_of_power_costs_what_was_not_durable_and_nothing_is_wrong(p
         assert [bad async for bad in store.verify()] == []
         await store.put(lost)
         assert await store.get(lost.cid) == lost
+
+
+class Disk:
+    """What a disk holds of a store after a loss of power: at best all, at worst what was synced."""
+
+    def __init__(self, path):
+        self.path = path
+        self.files = [path, path.with_name(f"{path.name}-wal"), data_file(path)]
+        self.synced = {}
+
+    def note(self):
+        """All is synced now."""
+        self.synced = {file: file.read_bytes() for file in self.files if file.exists()}
+
+    def lose(self, *files):
+        """Bring the files back to what they were when all was synced."""
+        for file in files:
+            file.write_bytes(self.synced.get(file, b""))
+
+
+few = st.lists(st.tuples(st.sampled_from(["put", "delete"]), st.integers(0, 2)), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("loses", ["the data", "the log"])
+@given(todo=st.lists(few, min_size=2, max_size=3).map(lambda parts: [*parts[0], ("sync", 0), *chain(*parts[1:])]))
+@example(todo=[("put", 2), ("sync", 0), ("delete", 2), ("put", 1)])
+def test_whatever_a_loss_of_power_leaves_what_was_synced_is_there(tmp_path_factory, loses, todo):
+    """Of what came later, some of it may be there, and that is right, too."""
+    path = tmp_path_factory.mktemp("power") / "blocks.sqlite3"
+    disk, kept, touched = Disk(path), set(), set()
+
+    async def use():
+        async with DiskBlockstore.open(path) as store:
+            await store.sync()
+            disk.note()
+            for what, number in todo:
+                block = BLOCKS[number]
+                if what == "sync":
+                    await store.sync()
+                    disk.note()
+                    kept.difference_update(touched)
+                    kept.update({block for block in touched if await store.has(block.cid)})
+                    touched.clear()
+                    continue
+                touched.add(block)
+                await (store.put(block) if what == "put" else store.delete(block.cid))
+            raise Killed
+
+    async def look():
+        async with DiskBlockstore.open(path) as store:
+            there = {block for block in BLOCKS if await store.has(block.cid)}
+            assert there >= kept - touched
+            if loses == "the log":
+                assert there == kept
+            for block in there:
+                assert await store.get(block.cid) == block
+            assert [bad async for bad in store.verify()] == []
+            assert store.statistics().bytes == sum(len(block) for block in there)
+
+    with pytest.raises(Killed):
+        trio.run(use)
+    disk.lose(*([data_file(path)] if loses == "the data" else disk.files[:2]))
+    trio.run(look)
 
 
 async def test_damage_to_what_is_durable_is_no_loss_of_power(path):
