@@ -63,6 +63,7 @@ class Heap:
         self._in = self._out = -1
         self._begun = self._written = 0  # bytes of the run being written, and of it those the disk knows of
         self._end = 0
+        self._lost: OSError | None = None
         self.unsure = 0
         """Bytes written since all was durable."""
 
@@ -104,10 +105,13 @@ class Heap:
         """Bring all to the disk, and say so in the database; the commit that follows must be durable."""
         if self._out < 0 and self.path.exists():
             self._open_out()  # another process may have written
+        if self._lost is not None:
+            raise self._explain(self._lost) from self._lost
         if self._out >= 0:
             try:
                 getattr(os, "fdatasync", os.fsync)(self._out)
             except OSError as error:
+                self._lost = error  # systems report it once, and call the lost pages clean from then on
                 raise self._explain(error) from error
         connection.execute(_SURE)
         self.unsure = 0

@@ -13,7 +13,18 @@ from sessionctx.cli.options import Settings, common, settings
 from sessionctx.cli.output import printable
 from sessionctx.cli.progress import Bar
 from sessionctx.cli.verb import Result, perform
-from sessionctx.errors import AddError
+from sessionctx.dag import make_chunker
+from sessionctx.errors import AddError, Unsupported
+
+
+def _chunker(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """Refuse what is no chunker before anything begins."""
+    try:
+        if name is not None:
+            make_chunker(name)
+    except Unsupported as error:
+        raise click.BadParameter(str(error)) from None
+    return name
 
 
 class _How(TypedDict):
@@ -39,6 +50,7 @@ class _How(TypedDict):
 @click.option(
     "--chunker",
     metavar="NAME",
+    callback=_chunker,
     help="Cut files otherwise: size-N; or where the content says, so that a change leaves most blocks as they were: "
     "buzhash, rabin, rabin-AVG, rabin-MIN-AVG-MAX.",
 )

@@ -15,12 +15,14 @@ from sessionctx.dag.unixfs import (
     V1_2025,
     Added,
     Built,
+    Chunker,
     Entry,
     Exported,
     FileBuilder,
     Profile,
     Stat,
     build_directory,
+    make_chunker,
 )
 from sessionctx.dag.walk import Walk, walk
 
@@ -32,6 +34,7 @@ __all__ = [
     "Built",
     "CarChunks",
     "CarSummary",
+    "Chunker",
     "Dag",
     "Entry",
     "Exported",
@@ -47,6 +50,7 @@ __all__ = [
     "car_stream",
     "export_car",
     "import_car",
+    "make_chunker",
     "resolve",
     "walk",
     "write_car",

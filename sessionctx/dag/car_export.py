@@ -76,6 +76,8 @@ def _entity(span: tuple[int, int | None]) -> Callable[[Block, Tag], tuple[Block,
         if node.kind == "directory":
             found = directory_links(node, tag or TOP)
             return block, ((item.link.cid, item.place) for item in found if isinstance(item, Sub))
+        if node.kind == "metadata":
+            return block, ((node.links[0].cid, None),)
         if node.kind == "file":
             wanted = _clip(*span, node.size)
             return block, open_part(block, Part(0, None, wanted))[1] if wanted else ()

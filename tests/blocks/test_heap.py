@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sqlite3
+import tempfile
 from contextlib import closing
+from itertools import chain
+from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sessionctx.blocks import DiskBlockstore, heap, schema
 from sessionctx.blocks.heap import LARGE, data_file
 from sessionctx.content import Block
-from sessionctx.errors import BlockNotFound, StoreCorrupt, StoreFull
+from sessionctx.errors import BlockNotFound, StoreCorrupt, StoreError, StoreFull
 
 BLOCKS = [Block.of(random.Random(n).randbytes(LARGE + n * 10_000)) for n in range(12)]
 
@@ -50,13 +54,20 @@ async def test_only_large_blocks_are_in_the_data_file(path):
     assert large.data[:100] not in path.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def in_memory():
+    """A folder in memory where that can be: many small examples, each with syncs."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
+        yield Path(name)
+
+
 steps = st.lists(st.tuples(st.sampled_from(["put", "put", "delete", "sync"]), st.integers(0, 11)), max_size=30)
 
 
 @given(todo=steps)
-def test_what_is_kept_is_whole_and_all_room_is_accounted_for(tmp_path_factory, todo):
+def test_what_is_kept_is_whole_and_all_room_is_accounted_for(in_memory, todo):
     """However blocks come and go: places and holes never overlap, and leave nothing out; holes do not adjoin."""
-    path = tmp_path_factory.mktemp("heap") / "blocks.sqlite3"
+    path = Path(tempfile.mkdtemp(dir=in_memory)) / "blocks.sqlite3"
 
     async def main():
         kept = set()
@@ -138,6 +149,69 @@ async def test_a_loss_of_power_costs_what_was_not_durable_and_nothing_is_wrong(p
         assert [bad async for bad in store.verify()] == []
         await store.put(lost)
         assert await store.get(lost.cid) == lost
+
+
+class Disk:
+    """What a disk holds of a store after a loss of power: at best all, at worst what was synced."""
+
+    def __init__(self, path):
+        self.path = path
+        self.files = [path, path.with_name(f"{path.name}-wal"), data_file(path)]
+        self.synced = {}
+
+    def note(self):
+        """All is synced now."""
+        self.synced = {file: file.read_bytes() for file in self.files if file.exists()}
+
+    def lose(self, *files):
+        """Bring the files back to what they were when all was synced."""
+        for file in files:
+            file.write_bytes(self.synced.get(file, b""))
+
+
+few = st.lists(st.tuples(st.sampled_from(["put", "delete"]), st.integers(0, 2)), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("loses", ["the data", "the log"])
+@given(todo=st.lists(few, min_size=2, max_size=3).map(lambda parts: [*parts[0], ("sync", 0), *chain(*parts[1:])]))
+@example(todo=[("put", 2), ("sync", 0), ("delete", 2), ("put", 1)])
+def test_whatever_a_loss_of_power_leaves_what_was_synced_is_there(in_memory, loses, todo):
+    """Of what came later, some of it may be there, and that is right, too."""
+    path = Path(tempfile.mkdtemp(dir=in_memory)) / "blocks.sqlite3"
+    disk, kept, touched = Disk(path), set(), set()
+
+    async def use():
+        async with DiskBlockstore.open(path) as store:
+            await store.sync()
+            disk.note()
+            for what, number in todo:
+                block = BLOCKS[number]
+                if what == "sync":
+                    await store.sync()
+                    disk.note()
+                    kept.difference_update(touched)
+                    kept.update({block for block in touched if await store.has(block.cid)})
+                    touched.clear()
+                    continue
+                touched.add(block)
+                await (store.put(block) if what == "put" else store.delete(block.cid))
+            raise Killed
+
+    async def look():
+        async with DiskBlockstore.open(path) as store:
+            there = {block for block in BLOCKS if await store.has(block.cid)}
+            assert there >= kept - touched
+            if loses == "the log":
+                assert there == kept
+            for block in there:
+                assert await store.get(block.cid) == block
+            assert [bad async for bad in store.verify()] == []
+            assert store.statistics().bytes == sum(len(block) for block in there)
+
+    with pytest.raises(Killed):
+        trio.run(use)
+    disk.lose(*([data_file(path)] if loses == "the data" else disk.files[:2]))
+    trio.run(look)
 
 
 async def test_damage_to_what_is_durable_is_no_loss_of_power(path):
@@ -253,3 +327,43 @@ async def test_a_system_that_writes_less_than_asked_is_asked_again(path, monkeyp
     async with DiskBlockstore.open(path) as store:
         await store.put_many(BLOCKS)
         assert [await store.get(block.cid) for block in BLOCKS] == BLOCKS
+
+
+async def test_what_a_disk_has_lost_is_never_called_durable(path, monkeypatch):
+    """A system says once that it could not write; whoever syncs again is told that all is well."""
+
+    def failing(fd):
+        monkeypatch.undo()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async with DiskBlockstore.open(path) as store:
+        await store.put(BLOCKS[0])
+        monkeypatch.setattr(os, "fdatasync", failing)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="refused to write"):
+                await store.sync()
+        assert await store.get(BLOCKS[0].cid) == BLOCKS[0]
+    assert rows(path, "SELECT sure FROM totals") == [(0,)]
+
+
+async def test_a_data_file_that_cannot_be_used_is_an_error_with_its_name(path):
+    async with DiskBlockstore.open(path) as store:
+        data_file(path).mkdir()
+        with pytest.raises(StoreError, match=r"blocks.sqlite3-data: the disk refused"):
+            await store.put(BLOCKS[0])
+        data_file(path).rmdir()
+        await store.put(BLOCKS[0])
+    data_file(path).unlink()
+    data_file(path).mkdir()
+    async with DiskBlockstore.open(path) as store:
+        with pytest.raises(StoreCorrupt, match=r"blocks.sqlite3-data cannot be read"):
+            await store.get(BLOCKS[0].cid)
+
+
+async def test_one_process_makes_durable_what_another_has_put(path):
+    async with DiskBlockstore.open(path) as one, DiskBlockstore.open(path) as other:
+        await one.put(BLOCKS[0])
+        assert rows(path, "SELECT sure FROM totals") == [(0,)]
+        await other.sync()
+        assert rows(path, "SELECT sure FROM totals") == [(1,)]
+        assert await other.get(BLOCKS[0].cid) == BLOCKS[0]

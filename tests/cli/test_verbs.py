@@ -49,6 +49,7 @@ def test_the_version_is_that_of_the_package(cli):
         ["serve", "--listen", "8080"],
         ["serve", "--fault", "nonsense"],
         ["add", "--profile", "nonsense", "."],
+        ["add", "--chunker", "rabin-1-2-3", "."],
         ["cid", "show", "nonsense"],
         ["demo", "/nonexistent"],
     ],
@@ -85,6 +86,20 @@ def test_add_can_add_hidden_files_and_use_another_profile(cli, tree):
     roots = {cli("add", tree, *more).out for more in ([], ["--hidden"], ["--profile", "unixfs-v0-2015"])}
     assert len(roots) == 3
     assert any(root.startswith("Qm") for root in roots)
+
+
+def test_add_can_cut_otherwise_and_keep_what_get_restores(cli, tree, tmp_path):
+    numbers = tree / "numbers"
+    numbers.chmod(0o600)
+    ways = ([], ["--chunker", "buzhash"], ["--chunker", "size-99999"], ["--preserve-mode"], ["--preserve-mtime"])
+    roots = [cli("add", numbers, *more).out.strip() for more in ways]
+    assert len(set(roots)) == len(roots)
+    for number, root in enumerate(roots):
+        out = tmp_path / f"out-{number}"
+        assert cli("get", root, "-o", out).code == 0
+        assert out.read_bytes() == numbers.read_bytes()
+        assert (out.stat().st_mode == numbers.stat().st_mode) == ("--preserve-mode" in ways[number])
+        assert (out.stat().st_mtime_ns == numbers.stat().st_mtime_ns) == ("--preserve-mtime" in ways[number])
 
 
 def test_add_goes_on_after_a_failure(cli, tree):

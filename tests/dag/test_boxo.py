@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sessionctx.content import DAG_PB, RAW, Block, unixfs
-from sessionctx.dag import Files
+from sessionctx.content import DAG_PB, RAW, Block, CarDecoder, unixfs
+from sessionctx.dag import Dag, Files
 from sessionctx.dag.unixfs import FileBuilder, Profile
 from sessionctx.dag.unixfs.build import PLAIN, Attributes
 from sessionctx.errors import DagTooDeep, InvalidDag
@@ -83,6 +83,10 @@ async def test_metadata_is_read_as_the_file_it_is_about(store, pb, file, folder,
         found = [entry async for entry in entries]
     assert [(entry.name, entry.kind, entry.size) for entry in found] == [(name, "file", 5) for name in "abc"]
     assert found[0].cid == about.cid
+    async with Dag(store).car(root.cid, path="b", scope="entity") as car:
+        decoder = CarDecoder()
+        found = decoder.feed(b"".join([chunk async for chunk in car]))
+    assert {cid for cid, _ in found} == {root.cid, twice.cid, about.cid, leaf.cid}
     exported = await files.export(root.cid, tmp_path / "out")
     assert exported.files == 3
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == dict.fromkeys("abc", b"hello")
