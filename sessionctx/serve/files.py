@@ -135,6 +135,7 @@ async def _as_page(exchange: Exchange, request: Request, found: Resolved) -> Non
 async def _as_json(exchange: Exchange, request: Request, found: Resolved) -> None:
     headers = {
         "Content-Type": "application/json",
+        **answer.negotiated(request),
         **_headers(request, found, f'W/"DirJSON-{pages.VERSION}_CID-{found.cid}"'),
     }
     if await exchange.unmodified(request, headers):

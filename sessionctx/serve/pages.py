@@ -12,7 +12,7 @@ from html import escape
 from typing import Final, TypeAlias
 from urllib.parse import quote, unquote
 
-from sessionctx.content import CID, Value, dagjson
+from sessionctx.content import CID, Value, code_name, dagjson
 from sessionctx.dag import Entry
 
 Entries: TypeAlias = AsyncIterator[Entry]
@@ -125,7 +125,7 @@ def data_page(content_path: str, cid: CID, value: Value, links: Iterable[CID]) -
         text = repr(value)
     shown = "".join(f'<li><a href="/ipfs/{link}">{link}</a></li>\n' for link in dict.fromkeys(links))
     leads = f"<h1>Links</h1>\n<ul>\n{shown}</ul>\n" if shown else ""
-    forms = " ".join(f'<a href="?format={name}">{name}</a>' for name in ("raw", "dag-json", "dag-cbor"))
+    forms = " ".join(f'<a href="?format={name}">{name}</a>' for name in ("raw", code_name(cid.codec)))
     return (
         f"{_head(unquote(content_path))}<h1>{cid}</h1>\n<pre>{escape(text)}</pre>\n{leads}"
         f"<footer>As {forms}</footer>\n</body>\n</html>\n"

@@ -20,6 +20,7 @@ async def send(exchange: Exchange, request: Request, found: Resolved) -> None:
         "Cache-Control": answer.IMMUTABLE,
         "ETag": f'W/"{found.cid}.x-tar"',
         "Accept-Ranges": "none",
+        **answer.negotiated(request),
         **answer.located(request, found.roots),
     }
     if await exchange.unmodified(request, headers):
