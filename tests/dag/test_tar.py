@@ -33,14 +33,14 @@ class Tree:
 
     async def names(self, root):
         """The names in the archive of *root*, without its own."""
-        async with self.files.tar(root.cid, name="root") as chunks:
+        async with self.files.tar(root.cid, name="top") as chunks:
             data = b"".join([chunk async for chunk in chunks])
         assert len(data) % 512 == 0
         with tarfile.open(fileobj=BytesIO(data)) as archive:
             members = archive.getmembers()
             assert all(archive.extractfile(one).read() == LEAF.data for one in members if one.isfile())
-        assert members[0].name == "root"
-        return [member.name.removeprefix("root/") for member in members[1:]]
+        assert members[0].name == "top"
+        return [member.name.removeprefix("top/") for member in members[1:]]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def tree():
         ("/a", "b/a"),
         ("x/../a", "b/a"),
         ("x/y/../../../b/./a", "b/a"),
-        ("../../root/b/a", None),
+        ("../../top/b/a", None),
         ("../../a", None),
         ("c/a", None),
         ("../c/a", None),

@@ -168,6 +168,8 @@ async def test_a_cid_of_version_0_has_the_same_address(ask):
 async def test_a_directory_without_a_slash_leads_to_itself_with_one(app, ask, site):
     answer = await ask(app, f"/ipfs/{site.root}/%C4%85?a=b")
     assert (answer.status, answer.headers["location"]) == (301, f"/ipfs/{site.root}/%C4%85/?a=b")
+    assert (answer.body, answer.headers["x-ipfs-roots"]) == (b"", f"{site.root},{await site.cid('ą')}")
+    assert "cache-control" not in answer.headers
     assert answer.headers["ipfs-uri"] == f"ipfs://{site.root}/%C4%85"
 
 
