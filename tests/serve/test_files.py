@@ -205,7 +205,9 @@ async def test_the_page_of_a_root_leads_to_nothing_above_and_shows_what_is_in_it
     assert ">link<" in text
     assert "http://" not in text
     assert "https://" not in text
-    assert "Entries: 0" in (await ask(app, f"/ipfs/{site.root}/empty/")).body.decode()
+    empty = (await ask(app, f"/ipfs/{site.root}/empty/")).body.decode()
+    assert "Entries: 0" in empty
+    assert '<a href="?format=json">json</a> <a href="?format=tar">tar</a> <a href="?format=car">car</a>' in empty
 
 
 async def test_a_directory_with_an_index_is_a_page(app, ask, site):
