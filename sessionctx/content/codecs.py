@@ -59,7 +59,7 @@ def encode(codec: int, value: Value) -> bytes:
 
 
 def links(codec: int, data: bytes) -> list[CID]:
-    """Return the CIDs that *data* links to, with repeats: in their order in dag-pb, level by level in other codecs.
+    """Return the CIDs that *data* links to, with repeats, in the order in which they are written.
 
     Plain json and cbor have none. :exc:`Unsupported` for codecs that cannot be read here; :exc:`DecodeError`.
     """

@@ -19,18 +19,17 @@ the stack (Python allows about 1000 calls)."""
 
 
 def links(value: Value) -> list[CID]:
-    """Return the links in *value*, level by level, with repeats."""
-    return [part for parts in levels(value) for part in parts if isinstance(part, CID)]
+    """Return the links in *value*, in the order in which they are written, with repeats."""
+    return [part for part in parts_of(value) if isinstance(part, CID)]
 
 
-def levels(value: Value) -> Iterator[list[Value]]:
-    """Give *value*, then what is in it, then what is in that, and so on."""
+def parts_of(value: Value) -> Iterator[Value]:
+    """Give *value* and all that is in it, what holds something before what it holds."""
     parts: list[Value] = [value]
     while parts:
-        yield parts
-        parts = [
-            inner
-            for part in parts
-            if isinstance(part, list | dict)
-            for inner in (part if isinstance(part, list) else part.values())
-        ]
+        part = parts.pop()
+        yield part
+        if isinstance(part, list):
+            parts += reversed(part)
+        elif isinstance(part, dict):
+            parts += reversed(part.values())

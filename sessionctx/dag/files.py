@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 import attrs
@@ -21,7 +22,7 @@ from sessionctx.dag.unixfs.export import Exported, export_to
 from sessionctx.dag.unixfs.parts import Part
 from sessionctx.dag.unixfs.profile import PROFILES, V1_2025, Profile
 from sessionctx.dag.unixfs.read import Entry, Listed, Stat, content_of, read_directory, read_file, stat_of
-from sessionctx.dag.unixfs.tar import TarChunks
+from sessionctx.dag.unixfs.tar import TarChunks, naming
 from sessionctx.dag.unixfs.unpack import Folder, Named, Tag, unpack
 from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, Walk, check_ahead
 from sessionctx.errors import Unsupported
@@ -226,7 +227,7 @@ class Files:
         Raises:
             ValueError: *name* has a slash in it.
             PathNotFound, NotADirectory: on entering.
-            UnsafePath: while iterating; a name in a directory is no file name, such as ``..``, or is there twice.
+            UnsafePath: while iterating; a name in a directory leads out of it, or is there twice.
             InvalidDag, DagTooDeep, DecodeError, NotAFile: while iterating; the blocks are no proper tree of files.
         """
         if "/" in name:
@@ -235,7 +236,8 @@ class Files:
         async def start(stack: AsyncExitStack) -> TarChunks:
             found = await resolve(self._blocks, ref, path)
             tag: Tag = Named(Folder(None, b""), (name or str(found.cid)).encode())
-            walk = Walk(self._blocks, found.cid, tag, unpack, ahead=ahead, whole=True)
+            visit = partial(unpack, naming=naming)
+            walk = Walk(self._blocks, found.cid, tag, visit, ahead=ahead, whole=True)
             return TarChunks(await stack.enter_async_context(walk))
 
         return Opened("Files.tar", start, self.default_limits)

@@ -12,7 +12,7 @@ import trio
 
 from sessionctx import session
 from sessionctx.blocks import Blockstore
-from sessionctx.content import CID, DAG_CBOR, DAG_JSON, JSON, Block, Value, decode
+from sessionctx.content import CBOR, CID, DAG_CBOR, DAG_JSON, JSON, Block, Value, decode
 from sessionctx.dag.opening import Opening
 from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
 from sessionctx.dag.unixfs.node import Node, describe, open_node, open_shard
@@ -22,7 +22,7 @@ Ref = CID | str
 """What names something: a CID, or a text ``cid/path`` (also ``/ipfs/cid/path`` or ``ipfs://cid/path``)."""
 
 MAX_SEGMENTS: Final = 1024
-_DATA: Final = frozenset({DAG_CBOR, DAG_JSON, JSON})
+_DATA: Final = frozenset({DAG_CBOR, DAG_JSON, CBOR, JSON})
 """Codecs of blocks that a path can go into."""
 
 

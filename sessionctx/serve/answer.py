@@ -60,11 +60,16 @@ def located(request: Request, roots: Sequence[CID]) -> dict[str, str]:
 
 def unchanging(request: Request, cid: CID | None = None) -> dict[str, str]:
     """Those of the headers which a 304 repeats; *cid* as for `etag`."""
-    found = {"ETag": etag(request, cid), "Cache-Control": IMMUTABLE}
-    if "format" not in request.query:
-        found["Content-Location"] = f"{request.content_path}?{_canonical_query(request)}"
-        found["Vary"] = "Accept"
-    return found
+    return {"ETag": etag(request, cid), "Cache-Control": IMMUTABLE, **negotiated(request)}
+
+
+def negotiated(request: Request) -> dict[str, str]:
+    """Those that say that another ``Accept`` header might have had another answer, and where this one always is."""
+    if "format" in request.query:
+        return {}
+    if not request.wanted.format:
+        return {"Vary": "Accept"}
+    return {"Vary": "Accept", "Content-Location": f"{request.content_path}?{_canonical_query(request)}"}
 
 
 def unmodified(request: Request, *tags: str) -> bool:
@@ -115,8 +120,8 @@ def disposition(kind: str, name: str) -> str:
 
 
 def _canonical_query(request: Request) -> str:
-    if request.wanted.format == "raw":
-        return "format=raw"
+    if request.wanted.format != "car":
+        return f"format={request.wanted.format}"
     span = f"&entity-bytes={request.span}" if request.span is not None else ""
     dups = "y" if request.wanted.dups else "n"
     return f"format=car&dag-scope={request.scope}{span}&car-version=1&car-order=dfs&car-dups={dups}"

@@ -1,11 +1,13 @@
-"""Data: blocks of dag-json, dag-cbor, json and cbor as they are, in another of these codecs, or as a page.
+"""Data: blocks of dag-json, dag-cbor, json and cbor as they are, or as a page.
 
-Sources: path gateway specification; IPIP-328 (codecs), IPIP-524 (conversions).
+Nothing is written anew in another codec: that is for clients, which can check the block first.
+
+Sources: path gateway specification; IPIP-328 (codecs), IPIP-524 (no conversions).
 """
 
 from __future__ import annotations
 
-from sessionctx.content import CBOR, CID, DAG_CBOR, DAG_JSON, JSON, decode, encode, links
+from sessionctx.content import CBOR, DAG_CBOR, DAG_JSON, JSON, code_name, decode, links
 from sessionctx.dag import Resolved
 from sessionctx.serve import answer, pages
 from sessionctx.serve.accept import TYPES, Format
@@ -13,44 +15,33 @@ from sessionctx.serve.exchange import Exchange
 from sessionctx.serve.request import Refused, Request
 
 _CODECS: dict[int, Format] = {DAG_JSON: "dag-json", DAG_CBOR: "dag-cbor", JSON: "json", CBOR: "cbor"}
-_WRITTEN: dict[Format, int] = {"dag-json": DAG_JSON, "dag-cbor": DAG_CBOR, "json": DAG_JSON, "cbor": DAG_CBOR}
-"""In which codec each format is written, where it is not that of the block."""
+_AS: dict[int, frozenset[Format]] = {
+    DAG_JSON: frozenset({"", "dag-json", "json"}),
+    DAG_CBOR: frozenset({"", "dag-cbor", "cbor"}),
+    JSON: frozenset({"", "json"}),
+    CBOR: frozenset({"", "cbor"}),
+}
+"""What a block can be asked for as: its codec, or the plain one that whoever knows no links reads it as."""
 
 
 async def send(exchange: Exchange, request: Request, found: Resolved) -> None:
-    """Answer with the block that was *found*, in the format that is wanted or else in its own."""
+    """Answer with the block that was *found*, if it is what is wanted."""
     if found.rest:
         raise Refused(
             501,
             f"The path ends inside of {found.cid}. Ask for that, and look into it: "
             "reading IPLD Kinds other than Links (CBOR Tag 42) is not implemented.",
         )
-    block = await exchange.blocks.get(found.cid)
-    own = _CODECS.get(found.cid.codec)
-    if request.wanted.html:
-        await _page(exchange, request, found, block.data)
+    wanted = request.wanted.format
+    if wanted not in _AS.get(found.cid.codec, ()):
+        raise Refused(406, f"{found.cid} is {code_name(found.cid.codec)}, and not converted: get it as ?format=raw.")
+    data = (await exchange.blocks.get(found.cid)).data
+    if request.wanted.html and found.cid.codec in (DAG_JSON, DAG_CBOR) and request.query.get("download") != "true":
+        await _page(exchange, request, found, data)
         return
-    wanted = request.wanted.format or own
-    assert wanted is not None
-    headers = _headers(request, found, wanted)
+    headers = _headers(request, found, wanted or _CODECS[found.cid.codec])
     if not await exchange.unmodified(request, headers):
-        await exchange.whole(request, headers, _bytes(found.cid, block.data, own, wanted))
-
-
-def _bytes(cid: CID, held: bytes, own: Format | None, wanted: Format) -> bytes:
-    """Return what a block holds in the *wanted* format; as it is, where that says no more than its *own*."""
-    if (
-        own is not None
-        and own.removeprefix("dag-") == wanted.removeprefix("dag-")
-        and not (own in ("json", "cbor") and wanted != own)
-    ):
-        return held
-    codec = _WRITTEN[wanted]
-    source = codec if own in ("json", "cbor") and own == wanted.removeprefix("dag-") else cid.codec
-    try:
-        return encode(codec, decode(source, held))
-    except (TypeError, ValueError) as error:
-        raise Refused(406, f"{cid} cannot be written as {wanted}: {error}.") from None
+        await exchange.whole(request, headers, data)
 
 
 def _headers(request: Request, found: Resolved, wanted: Format) -> dict[str, str]:
@@ -61,7 +52,7 @@ def _headers(request: Request, found: Resolved, wanted: Format) -> dict[str, str
         "Content-Disposition": answer.disposition(kind, request.query.get("filename") or f"{found.cid}.{extension}"),
         "Cache-Control": answer.IMMUTABLE,
         "ETag": f'"{found.cid}.{wanted}"',
-        "Vary": "Accept",
+        **answer.negotiated(request),
         **answer.located(request, found.roots),
     }
 

@@ -10,7 +10,7 @@ from sessionctx.errors import FetchFailed, NotFound, PathNotFound
 from sessionctx.serve import answer, pages
 from sessionctx.serve.exchange import Exchange
 from sessionctx.serve.media import HEAD, type_of
-from sessionctx.serve.request import Refused, Request
+from sessionctx.serve.request import Request
 
 LISTED = "public, max-age=604800, stale-while-revalidate=2678400"
 """How long a page may be kept that is made here, and may look better some day."""
@@ -95,7 +95,8 @@ async def _directory(exchange: Exchange, request: Request, found: Resolved) -> N
         await _as_json(exchange, request, found)
     elif not request.content_path.endswith("/"):  # or relative links on the page would lead elsewhere
         where = f"{request.content_path}/{'?' + request.search if request.search else ''}"
-        raise Refused(301, f"This is a directory: see {where}", Location=where, Ipfs_Uri=request.uri)
+        await exchange.start(301, {"Location": where, "Content-Length": "0", **answer.located(request, found.roots)})
+        await exchange.end()
     else:
         try:
             index = await resolve(exchange.blocks, found.cid, "index.html")
@@ -135,6 +136,7 @@ async def _as_page(exchange: Exchange, request: Request, found: Resolved) -> Non
 async def _as_json(exchange: Exchange, request: Request, found: Resolved) -> None:
     headers = {
         "Content-Type": "application/json",
+        **answer.negotiated(request),
         **_headers(request, found, f'W/"DirJSON-{pages.VERSION}_CID-{found.cid}"'),
     }
     if await exchange.unmodified(request, headers):

@@ -23,7 +23,7 @@ def gateway(blocks: Blockstore, *, ahead: int = 4, trustless: bool = False) -> A
 
     With ``?format=raw`` or ``car`` (or an ``Accept`` header that says so) it serves blocks, and CARs of what is below a
     path, which readers verify. Otherwise it serves files with their ranges and types, directories as pages or with
-    their ``index.html``, data as it is or as ``format=dag-json``, ``dag-cbor``, ``json``, ``cbor``, and ``format=tar``.
+    their ``index.html``, or as JSON with ``format=json``; data as it is, or as a page for browsers; and ``format=tar``.
 
     It asks *blocks* for each block, so give it a local store for a gateway that answers from what it has, or a store
     with peers behind it for one that fetches. It needs an ASGI server that runs on trio, see `run`; under asyncio it

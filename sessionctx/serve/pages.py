@@ -12,7 +12,7 @@ from html import escape
 from typing import Final, TypeAlias
 from urllib.parse import quote, unquote
 
-from sessionctx.content import CID, Value, dagjson
+from sessionctx.content import CID, Value, code_name, dagjson
 from sessionctx.dag import Entry
 
 Entries: TypeAlias = AsyncIterator[Entry]
@@ -36,7 +36,7 @@ pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-rad
 ul { padding-left: 1.2rem; overflow-wrap: anywhere; }
 @media (max-width: 40rem) { td.cid { display: none; } td.name { width: auto; } }
 """
-VERSION: Final = hashlib.sha256(b"1" + _STYLE.encode()).hexdigest()[:16]
+VERSION: Final = hashlib.sha256(b"2" + _STYLE.encode()).hexdigest()[:16]
 """Changes with how pages look, so that a browser asks again."""
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -82,8 +82,13 @@ def listing_row(content_path: str, entry: Entry) -> str:
 
 def listing_foot(rows: int, *, more: bool) -> str:
     """Return the end of the page; with *more*, there are entries that it does not show."""
-    said = f"The first {rows} entries; all of them are at ?format=json." if more else f"Entries: {rows}."
-    return f"</tbody>\n</table>\n<footer>{said}</footer>\n</body>\n</html>\n"
+    said = f"The first {rows} entries; all of them are in the JSON." if more else f"Entries: {rows}."
+    return f"</tbody>\n</table>\n<footer>{said} {_forms('json', 'tar', 'car')}</footer>\n</body>\n</html>\n"
+
+
+def _forms(*names: str) -> str:
+    """Return links to what the same is in other formats."""
+    return "As " + " ".join(f'<a href="?format={name}">{name}</a>' for name in names)
 
 
 def _short(cid: CID) -> str:
@@ -125,8 +130,7 @@ def data_page(content_path: str, cid: CID, value: Value, links: Iterable[CID]) -
         text = repr(value)
     shown = "".join(f'<li><a href="/ipfs/{link}">{link}</a></li>\n' for link in dict.fromkeys(links))
     leads = f"<h1>Links</h1>\n<ul>\n{shown}</ul>\n" if shown else ""
-    forms = " ".join(f'<a href="?format={name}">{name}</a>' for name in ("raw", "dag-json", "dag-cbor"))
     return (
         f"{_head(unquote(content_path))}<h1>{cid}</h1>\n<pre>{escape(text)}</pre>\n{leads}"
-        f"<footer>As {forms}</footer>\n</body>\n</html>\n"
+        f"<footer>{_forms('raw', code_name(cid.codec), 'car')}</footer>\n</body>\n</html>\n"
     )

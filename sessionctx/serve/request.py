@@ -130,8 +130,15 @@ def _shape(query: Mapping[str, str]) -> tuple[DagScope, str | None]:
     span = query.get("entity-bytes")
     if span is not None and not _SPAN.fullmatch(span):
         raise Refused(400, "entity-bytes is from:to, two whole numbers, or * for the end: entity-bytes=0:1023.")
+    if span is not None and _backwards(span):
+        raise Refused(400, f"entity-bytes={span} ends before it begins: it is from:to.")
     name = query.get("dag-scope", "all")
     for known in _SCOPES:
         if name == known:
             return ("entity", span) if span is not None else (known, None)
     raise Refused(400, f"dag-scope is block, entity or all, not {name[:40]!r}.")
+
+
+def _backwards(span: str) -> bool:
+    first, _, last = span.partition(":")
+    return last != "*" and first.startswith("-") == last.startswith("-") and int(first) > int(last)

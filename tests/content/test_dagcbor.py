@@ -97,6 +97,13 @@ def test_links_are_found_wherever_they_are(names):
     assert sorted(links(dagcbor.decode(dagcbor.encode(value)))) == sorted(names)
 
 
+def test_links_come_in_the_order_in_which_they_are_written():
+    """So that a CAR goes depth first through data, too."""
+    first, second, third, fourth = (CID.of(bytes([number])) for number in range(4))
+    value = {"a": {"b": [first, {"c": second}]}, "d": third, "e": [[fourth]], "f": first}
+    assert links(dagcbor.decode(dagcbor.encode(value))) == [first, second, third, fourth, first]
+
+
 def test_bytes_that_look_like_a_cid_stay_bytes():
     value = {"bytes": bytes(LINK), "link": LINK, "hash": LINK.multihash}
     found = dagcbor.decode(dagcbor.encode(value))

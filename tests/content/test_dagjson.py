@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sessionctx.content import CID, MAX_BLOCK, dagcbor, dagjson
-from sessionctx.content.data import levels
+from sessionctx.content.data import parts_of
 from sessionctx.errors import BlockTooLarge, DecodeError
 from tests.content.strategies import values
 
@@ -23,7 +23,7 @@ TEXT = str(LINK)
 
 def holdable(value) -> bool:
     """Whether dag-json can hold it: all but maps that would read as a link or bytes."""
-    parts = [part for level in levels(value) for part in level if isinstance(part, dict)]
+    parts = [part for part in parts_of(value) if isinstance(part, dict)]
     return not any("/" in part and min(part) == "/" and not harmless(part["/"]) for part in parts)
 
 

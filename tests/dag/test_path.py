@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.content import CID, DAG_CBOR, DAG_JSON, DAG_PB, JSON, RAW, SHA2_512, Block, PBLink, PBNode, unixfs
+from sessionctx.content import CBOR, CID, DAG_CBOR, DAG_JSON, DAG_PB, JSON, RAW, SHA2_512, Block, PBLink, PBNode, unixfs
 from sessionctx.dag import V1_2025, Dag, Resolved, resolve
 from sessionctx.dag.path import parse_ref
 from sessionctx.dag.unixfs.build import Built
@@ -83,6 +83,13 @@ async def test_what_is_put_is_got_back_and_paths_lead_through_it(store, codec):
     assert await dag.get(f"{outer}/to/list/1") == b"two"
     async with dag.walk(outer) as found:
         assert [block.cid async for block in found] == [outer, inner]
+
+
+@pytest.mark.parametrize("codec", [CBOR, JSON])
+async def test_paths_lead_into_plain_data(store, codec):
+    dag = Dag(store)
+    root = await dag.put({"a": [1, {"b": 2}]}, codec=codec)
+    assert await dag.get(f"{root}/a/1/b") == 2
 
 
 async def test_what_is_put_is_written_strictly_or_not_at_all(store):

@@ -81,7 +81,6 @@ async def test_a_folder_comes_as_the_scope_says(app, ask, tree, query, expected)
         ("&entity-bytes=-9999:-3", slice(0, 4)),
         ("&entity-bytes=0:0", slice(0, 1)),
         ("&entity-bytes=9999:*", slice(0, 0)),
-        ("&entity-bytes=9:3", slice(0, 0)),
     ],
 )
 async def test_a_file_comes_with_the_blocks_on_its_path_and_those_that_are_asked_for(app, ask, tree, query, leaves):

@@ -19,6 +19,7 @@ from tests.serve.conftest import SMALL, Counting, about
 
 NAME = "file-źł.txt"
 PAGE = b"<!doctype html><title>Hello</title>"
+HELLO = bytes(Block.of(b"hello\n").cid).hex()
 BINARY = random.Random(1).randbytes(1024)
 
 
@@ -162,12 +163,45 @@ async def test_a_cid_of_version_0_has_the_same_address(ask):
     assert answer.headers["ipfs-uri"] == f"ipfs://{CID.new(1, DAG_PB, root.multihash)}"
 
 
+@pytest.mark.parametrize(
+    ("root", "data"),
+    [
+        (
+            "bafybeigqvyloizmfcdy6scaxnyltftzptaruqa3hnnplfzsbf4sqteiwlm",
+            f"0a02080112330a24{HELLO}120968656c6c6f2e7478741806",
+        ),
+        (
+            "bafybeigdcg7pksx2zk5336vrfsktjodlr4rbfz37qr3koc5xboxe5ekv24",
+            f"12330a24{HELLO}120968656c6c6f2e74787418060a020801",
+        ),
+        (
+            "bafybeicwgy2rlqmqqu3yy2tqvm2wbgdvy3snu4sbbv4wqpvpnoplpzxz74",
+            f"0a250805121c80{'00' * 27}2822308002" + f"12350a24{HELLO}120b444668656c6c6f2e7478741806",
+        ),
+        (
+            "bafybeicjwkfslu7gwyywffvqgse5kiibojtktxcdqhgv7ldj5fjdacuceq",
+            f"12350a24{HELLO}120b444668656c6c6f2e7478741806" + f"0a250805121c80{'00' * 27}2822308002",
+        ),
+    ],
+)
+async def test_the_fields_of_a_node_may_come_in_either_order(ask, root, data):
+    """The vectors of IPIP-550: a directory and a shard, with Data first and with Links first."""
+    store = MemoryBlockstore()
+    await store.put_many([Block.of(b"hello\n"), Block.of(bytes.fromhex(data), codec=DAG_PB)])
+    app = serve.gateway(store)
+    assert (await ask(app, f"/ipfs/{root}/hello.txt")).body == b"hello\n"
+    assert (await ask(app, f"/ipfs/{root}?format=raw")).body == bytes.fromhex(data)
+    assert b">hello.txt<" in (await ask(app, f"/ipfs/{root}/")).body
+
+
 # --- directories
 
 
 async def test_a_directory_without_a_slash_leads_to_itself_with_one(app, ask, site):
     answer = await ask(app, f"/ipfs/{site.root}/%C4%85?a=b")
     assert (answer.status, answer.headers["location"]) == (301, f"/ipfs/{site.root}/%C4%85/?a=b")
+    assert (answer.body, answer.headers["x-ipfs-roots"]) == (b"", f"{site.root},{await site.cid('ą')}")
+    assert "cache-control" not in answer.headers
     assert answer.headers["ipfs-uri"] == f"ipfs://{site.root}/%C4%85"
 
 
@@ -203,7 +237,9 @@ async def test_the_page_of_a_root_leads_to_nothing_above_and_shows_what_is_in_it
     assert ">link<" in text
     assert "http://" not in text
     assert "https://" not in text
-    assert "Entries: 0" in (await ask(app, f"/ipfs/{site.root}/empty/")).body.decode()
+    empty = (await ask(app, f"/ipfs/{site.root}/empty/")).body.decode()
+    assert "Entries: 0" in empty
+    assert '<a href="?format=json">json</a> <a href="?format=tar">tar</a> <a href="?format=car">car</a>' in empty
 
 
 async def test_a_directory_with_an_index_is_a_page(app, ask, site):

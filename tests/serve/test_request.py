@@ -63,6 +63,8 @@ def test_a_server_that_gives_no_raw_path_will_do(scope_of):
         (f"/ipfs/{NAME}?format=car&entity-bytes=5", "GET", 400, "entity-bytes"),
         (f"/ipfs/{NAME}?format=car&entity-bytes=*:5", "GET", 400, "entity-bytes"),
         (f"/ipfs/{NAME}?format=car&entity-bytes=0:" + "9" * 30, "GET", 400, "entity-bytes"),
+        (f"/ipfs/{NAME}?format=car&entity-bytes=5:2", "GET", 400, "before it begins"),
+        (f"/ipfs/{NAME}?format=car&entity-bytes=-2:-5", "GET", 400, "before it begins"),
         (f"/ipfs/{NAME}?format=car" + "&a=b" * 200, "GET", 400, "100 parameters"),
     ],
 )

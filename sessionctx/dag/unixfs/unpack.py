@@ -5,7 +5,7 @@ This is where hostile names end: a name that is no plain name of one file never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
 import attrs
@@ -58,6 +58,8 @@ class File:
     size: int
     metadata: Metadata
     span: Span = attrs.field(factory=Span)
+    moved: bool = False
+    """Its name was a path."""
 
 
 @attrs.define
@@ -95,6 +97,8 @@ class Named:
 
     parent: Folder
     name: bytes
+    moved: bool = False
+    """The name was a path, which led to *parent*."""
 
 
 @attrs.define
@@ -115,10 +119,12 @@ class InFile:
 
 Tag: TypeAlias = Named | InFolder | InFile
 Step: TypeAlias = tuple[Iterable[Action], Iterable[tuple[CID, Tag]]]
+Naming: TypeAlias = Callable[[PBLink, Node, Folder], Named]
+"""Says where an entry of a folder goes, by its name. :exc:`UnsafePath`."""
 
 
-def unpack(block: Block, tag: Tag) -> Step:
-    """Say what to do for *block*, and which blocks belong to it.
+def unpack(block: Block, tag: Tag, naming: Naming | None = None) -> Step:
+    """Say what to do for *block*, and which blocks belong to it. Default: names are plain ones, see `safe_name`.
 
     Raises:
         UnsafePath: a name that would lead elsewhere, or is there twice.
@@ -126,17 +132,19 @@ def unpack(block: Block, tag: Tag) -> Step:
     """
     if isinstance(tag, InFile):
         return _part(block, tag.file, tag.part)
-    node = open_node(block)
+    node, naming = open_node(block), naming or _plain
     if isinstance(tag, InFolder):
-        return (), _children(node, tag.folder, tag.place)
+        return (), _children(node, tag.folder, tag.place, naming)
     if node.kind == "metadata":
         return (), ((node.links[0].cid, tag),)
     metadata = _metadata(node.fields)
     if node.kind == "file":
-        file = File(tag.parent, tag.name, node.size, metadata)
+        file = File(tag.parent, tag.name, node.size, metadata, moved=tag.moved)
         return _part(block, file, Part(0, None, file.span))
+    if tag.moved:
+        raise UnsafePath(f"{node.cid} is {describe(node)}, and its name is a path: only a file may have such a name")
     if node.kind == "directory":
-        return _folder(node, tag, metadata)
+        return _folder(node, tag, metadata, naming)
     if node.kind == "symlink":
         return (MakeSymlink(tag.parent, tag.name, _symlink_target(node), metadata),), ()
     raise NotAFile(f"{node.cid} is {describe(node)}: only files, directories and symlinks can be exported")
@@ -150,24 +158,29 @@ def _part(block: Block, file: File, part: Part) -> Step:
     return actions, ((cid, InFile(file, below)) for cid, below in children)
 
 
-def _folder(node: Node, tag: Named, metadata: Metadata) -> Step:
+def _folder(node: Node, tag: Named, metadata: Metadata, naming: Naming) -> Step:
     folder = Folder(tag.parent, tag.name, metadata, tag.parent.depth + 1)
     if folder.depth > MAX_FOLDERS:
         raise DagTooDeep(f"{node.cid} is nested in more than {MAX_FOLDERS} directories")
-    return (MakeFolder(folder),), _children(node, folder, TOP)
+    return (MakeFolder(folder),), _children(node, folder, TOP, naming)
 
 
-def _children(node: Node, folder: Folder, place: Place) -> Iterator[tuple[CID, Tag]]:
+def _children(node: Node, folder: Folder, place: Place, naming: Naming) -> Iterator[tuple[CID, Tag]]:
     names: set[bytes] = set()
     for item in directory_links(node, place):
         if isinstance(item, Sub):
             yield item.link.cid, InFolder(folder, item.place)
         else:
-            name = safe_name(item, node)
-            if name in names:
-                raise UnsafePath(f"the directory {node.cid} has two entries called {item.name!r}")
-            names.add(name)
-            yield item.cid, Named(folder, name)
+            named = naming(item, node, folder)
+            if named.parent is folder:
+                if named.name in names:
+                    raise UnsafePath(f"the directory {node.cid} has two entries called {item.name!r}")
+                names.add(named.name)
+            yield item.cid, named
+
+
+def _plain(link: PBLink, node: Node, folder: Folder) -> Named:
+    return Named(folder, safe_name(link, node))
 
 
 def safe_name(link: PBLink, node: Node) -> bytes:
