@@ -5,8 +5,10 @@ from __future__ import annotations
 from sessionctx.blocks.base import Blockstore, StoreStatistics
 from sessionctx.blocks.car import CarBlockstore
 from sessionctx.blocks.disk import DiskBlockstore
+from sessionctx.blocks.garbage import Collected
 from sessionctx.blocks.memory import MemoryBlockstore
 from sessionctx.blocks.network import NetworkBlocks, default_limits
+from sessionctx.blocks.pins import Pin, Pins
 from sessionctx.blocks.scan import Audit, BadBlock, CIDs
 from sessionctx.blocks.tiered import TieredBlockstore
 
@@ -16,9 +18,12 @@ __all__ = [
     "Blockstore",
     "CIDs",
     "CarBlockstore",
+    "Collected",
     "DiskBlockstore",
     "MemoryBlockstore",
     "NetworkBlocks",
+    "Pin",
+    "Pins",
     "StoreStatistics",
     "TieredBlockstore",
     "default_limits",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -15,7 +16,9 @@ import trio
 
 from sessionctx.blocks import faults, schema
 from sessionctx.blocks.base import StoreStatistics, batches, inline_block, not_found, turn
+from sessionctx.blocks.garbage import GRACE, Collected, Collection
 from sessionctx.blocks.heap import LARGE, Heap
+from sessionctx.blocks.pins import Pins
 from sessionctx.blocks.scan import Audit, CIDs
 from sessionctx.blocks.writer import Ticket, Writer
 from sessionctx.content import CID, Block
@@ -26,6 +29,7 @@ _GET: Final = "SELECT data, at, size FROM blocks WHERE multihash = ?"
 _HAS: Final = "SELECT 1 FROM blocks WHERE multihash = ?"
 _PUT: Final = "INSERT INTO blocks (multihash, data) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _SIZE: Final = "SELECT coalesce(size, length(data)) FROM blocks WHERE multihash = ?"
+_RECENT: Final = "INSERT OR REPLACE INTO recent SELECT id, ? FROM blocks WHERE multihash = ?"
 _DELETE: Final = "DELETE FROM blocks WHERE multihash = ?"
 _PAUSES: Final = (0.001, 0.01, 0.1, 0.5, 1.0, 3.0)
 """Seconds between the attempts to read while another process repairs the file after a crash."""
@@ -60,6 +64,8 @@ class DiskBlockstore:
         self._heap = Heap(path)
         self._writer = Writer(writer, path, self._heap)
         self._closed = False
+        self.pins = Pins(path, self._writer, self._check)
+        """The names whose blocks `gc` keeps."""
 
     @staticmethod
     def open(path: str | os.PathLike[str]) -> AbstractAsyncContextManager[DiskBlockstore]:
@@ -165,6 +171,22 @@ class DiskBlockstore:
         """Return an async iterator that reads and hashes every block and yields a `BadBlock` for each that is bad."""
         return Audit(self.path, self._check)
 
+    async def gc(self, *, grace: float = GRACE, dry_run: bool = False) -> Collected:
+        """Delete what no pin leads to, and give the room back; `sessionctx.blocks.garbage` has the law.
+
+        Safe beside other tasks and processes. It may be cancelled at any time; what is deleted by then is deleted.
+
+        Args:
+            grace: seconds; what was put within them stays.
+            dry_run: delete nothing, and report what would be.
+
+        Raises:
+            StoreCorrupt: a block that a pin leads to is damaged, so that its links cannot be known. Nothing is deleted.
+        """
+        await turn("DiskBlockstore.gc")
+        self._check()
+        return await Collection(self.path, self._writer, grace=grace, dry_run=dry_run).run()
+
     async def aclose(self, *, hurry: bool = False) -> None:
         """Close the store, as leaving ``async with`` does. With *hurry*, leave the tidying to the next opening."""
         self._closed = True
@@ -230,6 +252,8 @@ def _insert(blocks: Sequence[Block], heap: Heap, connection: sqlite3.Connection)
         if len(block.data) < LARGE and connection.execute(_PUT, (block.cid.multihash, block.data)).rowcount:
             count += 1
             size += len(block.data)
+    now = time.time()
+    connection.executemany(_RECENT, [(now, block.cid.multihash) for block in blocks])
     return count, size
 
 

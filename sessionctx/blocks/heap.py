@@ -39,6 +39,9 @@ _HAS: Final = "SELECT 1 FROM blocks WHERE multihash = ?"
 _HOLE: Final = (
     "SELECT at, size FROM holes WHERE size >= ? AND since < (SELECT synced FROM totals) ORDER BY size LIMIT 1"
 )
+_LAST_HOLE: Final = (
+    "SELECT at FROM holes, totals WHERE at = (SELECT max(at) FROM holes) AND at + size = tail AND since < synced"
+)
 _SURE: Final = "UPDATE totals SET sure = (SELECT coalesce(max(id), 0) FROM blocks), synced = serial"
 _UNSURE: Final = "SELECT id, multihash, at, size FROM blocks WHERE id > (SELECT sure FROM totals) AND at IS NOT NULL"
 _LOST: Final = "UPDATE totals SET blocks = blocks - 1, bytes = bytes - ?, serial = serial + 1"
@@ -115,6 +118,24 @@ class Heap:
                 raise self._explain(error) from error
         connection.execute(_SURE)
         self.unsure = 0
+
+    def cut(self, connection: sqlite3.Connection) -> None:
+        """Give the free end of the file back to the system.
+
+        Inside the transaction that says so, while nobody else can append. If it is not committed, there is a hole
+        behind the end of the file, which is as good as one inside.
+        """
+        hole = connection.execute(_LAST_HOLE).fetchone()
+        if hole is None or not self.path.exists():
+            return
+        if self._out < 0:
+            self._open_out()
+        connection.execute("DELETE FROM holes WHERE at = ?", hole)
+        connection.execute("UPDATE totals SET tail = ?", hole)
+        try:
+            os.ftruncate(self._out, hole[0])
+        except OSError as error:
+            raise self._explain(error) from error
 
     def _take(self, connection: sqlite3.Connection, size: int) -> int | None:
         """Return where there is a hole of *size* bytes or more, and take it. It is ours if this is committed."""

@@ -22,7 +22,7 @@ from sessionctx.errors import NotAStore, StoreCorrupt, StoreError, StoreFull
 
 APPLICATION_ID: Final = 0x73637478
 """``sctx``, in the file's header: how a store is told from other databases (and by ``file(1)``)."""
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Which layout of tables this is; a store of a higher one is refused, one of a lower one is brought up to it."""
 PAGE: Final = 16 * 1024
 """Bytes in a page. Large ones make blocks of 256 KiB twice as fast as SQLite's 4 KiB."""
@@ -68,6 +68,15 @@ _UPGRADE = (
         UPDATE totals SET sure = min(sure, (SELECT coalesce(max(id), 0) FROM blocks));
     END""",
 )
+_KEEPING = (
+    # When blocks were put last, in seconds since 1970, apart from their rows, which are long. Without one: before that.
+    "CREATE TABLE recent (id INTEGER PRIMARY KEY, put REAL NOT NULL)",
+    "CREATE TRIGGER forgotten AFTER DELETE ON blocks BEGIN DELETE FROM recent WHERE id = old.id; END",
+    "CREATE TABLE pins (id INTEGER PRIMARY KEY AUTOINCREMENT, cid BLOB NOT NULL UNIQUE, name TEXT NOT NULL)",
+    # Work under way: what was put since then is kept, until the time given at most.
+    "CREATE TABLE holds (id INTEGER PRIMARY KEY AUTOINCREMENT, since REAL NOT NULL, until REAL NOT NULL)",
+)
+_STEPS = {2: _UPGRADE, 3: _KEEPING}
 _SETTINGS = (
     "PRAGMA synchronous = NORMAL",  # a commit survives the process; power loss: see DiskBlockstore.sync
     "PRAGMA fullfsync = ON",  # macOS: what is synced is on the medium
@@ -130,7 +139,7 @@ def _create(path: Path) -> None:
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
-            for statement in _TABLES + _UPGRADE:
+            for statement in _TABLES + _UPGRADE + _KEEPING:
                 connection.execute(statement)
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")
@@ -192,10 +201,11 @@ def _upgrade(writer: sqlite3.Connection) -> None:
         return
     writer.execute("BEGIN IMMEDIATE")
     with writer:
-        if writer.execute("PRAGMA user_version").fetchone() < (FORMAT,):  # nobody else was quicker
-            for statement in _UPGRADE:
+        (version,) = writer.execute("PRAGMA user_version").fetchone()  # somebody else may have been quicker
+        for step in range(version + 1, FORMAT + 1):
+            for statement in _STEPS[step]:
                 writer.execute(statement)
-            writer.execute(f"PRAGMA user_version = {FORMAT}")
+        writer.execute(f"PRAGMA user_version = {max(version, FORMAT)}")
 
 
 def _try(reader: sqlite3.Connection, path: Path) -> None:
