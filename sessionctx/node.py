@@ -10,8 +10,9 @@ from pathlib import Path
 import attrs
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, NetworkBlocks
+from sessionctx.blocks import Audit, Blockstore, Collected, DiskBlockstore, MemoryBlockstore, NetworkBlocks, Pins
 from sessionctx.dag import Dag, Files
+from sessionctx.errors import StoreError
 from sessionctx.fetch import Memory
 from sessionctx.session import Limits, PeerLike
 from sessionctx.transports import Router, Routing
@@ -84,6 +85,28 @@ class Node:
             StoreError: the folder holds something else than a store, or cannot be written.
         """
         return _open(path, tuple(peers), tuple(routers), limits)
+
+    @property
+    def pins(self) -> Pins:
+        """The roots whose blocks `gc` keeps; :exc:`~sessionctx.errors.StoreError` if the store is not on the disk."""
+        return self._disk().pins
+
+    async def gc(self, *, dry_run: bool = False) -> Collected:
+        """Delete what no pin leads to and nobody has put within the last hour; see `DiskBlockstore.gc`."""
+        session.require_trio("Node.gc")
+        return await self._disk().gc(dry_run=dry_run)
+
+    def verify(self) -> Audit:
+        """Return an async iterator that hashes the whole store again, and yields what is bad; `DiskBlockstore.verify`.
+
+        :exc:`~sessionctx.errors.StoreError` if the store is not on the disk.
+        """
+        return self._disk().verify()
+
+    def _disk(self) -> DiskBlockstore:
+        if isinstance(self.store, DiskBlockstore):
+            return self.store
+        raise StoreError("only a store on the disk has pins and garbage; open the node with a folder")
 
 
 @asynccontextmanager

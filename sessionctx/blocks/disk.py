@@ -19,7 +19,7 @@ from sessionctx.blocks.base import StoreStatistics, batches, inline_block, not_f
 from sessionctx.blocks.garbage import GRACE, Collected, Collection
 from sessionctx.blocks.heap import LARGE, Heap
 from sessionctx.blocks.pins import Pins
-from sessionctx.blocks.scan import Audit, CIDs
+from sessionctx.blocks.scan import Audit, BadBlock, CIDs, drop
 from sessionctx.blocks.writer import Ticket, Writer
 from sessionctx.content import CID, Block
 from sessionctx.errors import HashMismatch, StoreClosed, StoreCorrupt, StoreError
@@ -170,6 +170,12 @@ class DiskBlockstore:
     def verify(self) -> Audit:
         """Return an async iterator that reads and hashes every block and yields a `BadBlock` for each that is bad."""
         return Audit(self.path, self._check)
+
+    async def drop(self, bad: BadBlock) -> None:
+        """Delete what `verify` found, unless somebody has put the block again, and it is good now."""
+        await turn("DiskBlockstore.drop")
+        self._check()
+        await self._writer.do(partial(drop, bad.multihash, self.path))
 
     async def gc(self, *, grace: float = GRACE, dry_run: bool = False) -> Collected:
         """Delete what no pin leads to, and give the room back; `sessionctx.blocks.garbage` has the law.

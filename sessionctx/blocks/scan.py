@@ -158,6 +158,13 @@ def _look(connection: sqlite3.Connection, heap: Heap, key: bytes) -> _Seen:
         return _Seen(key, fault=f"cannot be read: {error}")
     if row is None:
         return _Seen(key, gone=True)
+    seen = _check(key, row, heap)
+    if seen.fault and row[1] is not None and connection.execute(_DATA, (key,)).fetchone() != row:
+        return _Seen(key, gone=True)  # deleted meanwhile, and its room used again
+    return seen
+
+
+def _check(key: bytes, row: tuple[object, int | None, int], heap: Heap) -> _Seen:
     data, at, size = row
     try:
         data = data if at is None else heap.read(at, size)
@@ -170,3 +177,14 @@ def _look(connection: sqlite3.Connection, heap: Heap, key: bytes) -> _Seen:
     except SessionctxError as error:
         return _Seen(key, len(data), str(error))
     return _Seen(key, len(data))
+
+
+def drop(key: bytes, path: Path, connection: sqlite3.Connection) -> tuple[int, int]:
+    """Delete the block if it is bad still, in a transaction, so that nobody's good one goes; return the growth."""
+    with closing(Heap(path)) as heap:
+        seen = _look(connection, heap, key)
+    if not seen.fault:
+        return 0, 0
+    row = connection.execute("SELECT coalesce(size, length(data)) FROM blocks WHERE multihash = ?", (key,)).fetchone()
+    connection.execute("DELETE FROM blocks WHERE multihash = ?", (key,))
+    return -1, -row[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -56,8 +57,9 @@ class _How(TypedDict):
 )
 @click.option("--preserve-mode", "mode", is_flag=True, help="Keep permissions; this changes the CID.")
 @click.option("--preserve-mtime", "mtime", is_flag=True, help="Keep times of change; this changes the CID.")
+@click.option("--pin/--no-pin", default=True, show_default=True, help="Keep it when garbage is collected.")
 @common
-def command(path: tuple[str, ...], **how: Unpack[_How]) -> int:
+def command(path: tuple[str, ...], *, pin: bool, **how: Unpack[_How]) -> int:
     """Put files and folders into the store, and print the CID of each.
 
     Nothing is sent anywhere; serve the store to share it. In folders, what has a name that begins with a dot is left
@@ -67,13 +69,13 @@ def command(path: tuple[str, ...], **how: Unpack[_How]) -> int:
         raise click.UsageError("PATH is empty; for the current folder, write .")
     chosen = settings()
     paths = [Path(each) for each in path]
-    return perform("add", chosen, lambda: _add(chosen, paths, **how))
+    return perform("add", chosen, lambda: _add(chosen, paths, pin=pin, **how))
 
 
-async def _add(chosen: Settings, paths: list[Path], **how: Unpack[_How]) -> Result:
+async def _add(chosen: Settings, paths: list[Path], *, pin: bool, **how: Unpack[_How]) -> Result:
     output, size = chosen.output, 0
     failed: list[Exit] = []
-    async with Node.open(chosen.store_path()) as node:
+    async with Node.open(chosen.store_path()) as node, node.pins.hold() if pin else nullcontext():
         for path in paths:
             try:
                 with Bar(output, f"adding {path.name}", path.stat().st_size if path.is_file() else None) as bar:
@@ -82,6 +84,8 @@ async def _add(chosen: Settings, paths: list[Path], **how: Unpack[_How]) -> Resu
                 failed.append(exit_code(error))
                 output.error(error, failed[-1])
                 continue
+            if pin:
+                await node.pins.add(added.cid, path.name)
             size += added.bytes
             await output.data(
                 "added",

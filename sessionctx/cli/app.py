@@ -23,6 +23,9 @@ _VERBS = {
     "serve": "Serve the store as a gateway over HTTP.",
     "bench": "Measure gateways: each alone, then all together.",
     "car": "Pack, unpack, list and verify CAR files.",
+    "pin": "Say what to keep when garbage is collected.",
+    "gc": "Delete what no pin leads to.",
+    "verify": "Hash the whole store again, and say what is bad.",
     "cid": "Read CIDs.",
     "demo": "Share a folder from four gateways, good and bad, and fetch it back.",
 }
