@@ -259,6 +259,7 @@ def _insert(blocks: Sequence[Block], heap: Heap, connection: sqlite3.Connection)
             count += 1
             size += len(block.data)
     now = time.time()
+    connection.execute("UPDATE totals SET puts = puts + 1")
     connection.executemany(_RECENT, [(now, block.cid.multihash) for block in blocks])
     return count, size
 

@@ -62,6 +62,7 @@ class _Place:
     """How far a collection has come."""
 
     pins: int = 0  # the last pin that was marked
+    puts: int = -1  # what the store said last of how often something was put
     row: int = 0  # the last row that was looked at
     blocks: int = 0
     bytes: int = 0
@@ -124,6 +125,10 @@ class Collection:
         for number, cid in pins.fetchall():
             self._note(connection, [CID.from_bytes(cid)])
             self._next = attrs.evolve(self._next, pins=number)
+        (puts,) = connection.execute("SELECT puts FROM totals").fetchone()
+        if puts == self._place.puts:
+            return
+        self._next = attrs.evolve(self._next, puts=puts)
         connection.execute(
             f"UPDATE {self._marks} SET state = {_TODO} WHERE state = {_MISSING}"  # noqa: S608
             f" AND EXISTS (SELECT 1 FROM blocks WHERE blocks.multihash = {self._marks.removeprefix('temp.')}.multihash)"
@@ -187,8 +192,9 @@ class Collection:
                     connection.execute("DELETE FROM blocks WHERE id = ?", (last,))
             if time.monotonic() > latest:
                 break
-        before = self._next
-        self._next = _Place(before.pins, last, before.blocks + blocks, before.bytes + size, ended=not rows)
+        self._next = attrs.evolve(
+            self._next, row=last, blocks=self._next.blocks + blocks, bytes=self._next.bytes + size, ended=not rows
+        )
         return (0, 0) if self._dry_run else (-blocks, -size)
 
     def _garbage(self, connection: sqlite3.Connection, row: int, multihash: bytes) -> bool:

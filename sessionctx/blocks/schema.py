@@ -73,6 +73,8 @@ _KEEPING = (
     "CREATE TABLE recent (id INTEGER PRIMARY KEY, put REAL NOT NULL)",
     "CREATE TRIGGER forgotten AFTER DELETE ON blocks BEGIN DELETE FROM recent WHERE id = old.id; END",
     "CREATE TABLE pins (id INTEGER PRIMARY KEY AUTOINCREMENT, cid BLOB NOT NULL UNIQUE, name TEXT NOT NULL)",
+    # How often something was put: whoever waits for blocks to come need not look for each of them.
+    "ALTER TABLE totals ADD COLUMN puts INTEGER NOT NULL DEFAULT 0",
     # Work under way: what was put since then is kept, until the time given at most.
     "CREATE TABLE holds (id INTEGER PRIMARY KEY AUTOINCREMENT, since REAL NOT NULL, until REAL NOT NULL)",
 )
