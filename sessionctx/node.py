@@ -91,10 +91,13 @@ class Node:
         """The roots whose blocks `gc` keeps; :exc:`~sessionctx.errors.StoreError` if the store is not on the disk."""
         return self._disk().pins
 
-    async def gc(self, *, dry_run: bool = False) -> Collected:
-        """Delete what no pin leads to and nobody has put within the last hour; see `DiskBlockstore.gc`."""
+    async def gc(self, *, room: int = 0, dry_run: bool = False) -> Collected:
+        """Delete what no pin leads to and nobody has put within the last hour; see `DiskBlockstore.gc`.
+
+        With *room*, only until the store holds no more than so many bytes of blocks, the oldest first.
+        """
         session.require_trio("Node.gc")
-        return await self._disk().gc(dry_run=dry_run)
+        return await self._disk().gc(room=room, dry_run=dry_run)
 
     def verify(self) -> Audit:
         """Return an async iterator that hashes the whole store again, and yields what is bad; `DiskBlockstore.verify`.

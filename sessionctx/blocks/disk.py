@@ -177,13 +177,15 @@ class DiskBlockstore:
         self._check()
         await self._writer.do(partial(drop, bad.multihash, self.path))
 
-    async def gc(self, *, grace: float = GRACE, dry_run: bool = False) -> Collected:
+    async def gc(self, *, grace: float = GRACE, room: int = 0, dry_run: bool = False) -> Collected:
         """Delete what no pin leads to, and give the room back; `sessionctx.blocks.garbage` has the law.
 
         Safe beside other tasks and processes. It may be cancelled at any time; what is deleted by then is deleted.
 
         Args:
             grace: seconds; what was put within them stays.
+            room: bytes of blocks that the store may go on to hold: it is done when there are no more. What came to the
+                store first goes first.
             dry_run: delete nothing, and report what would be.
 
         Raises:
@@ -191,7 +193,7 @@ class DiskBlockstore:
         """
         await turn("DiskBlockstore.gc")
         self._check()
-        return await Collection(self.path, self._writer, grace=grace, dry_run=dry_run).run()
+        return await Collection(self.path, self._writer, grace=grace, room=room, dry_run=dry_run).run()
 
     async def aclose(self, *, hurry: bool = False) -> None:
         """Close the store, as leaving ``async with`` does. With *hurry*, leave the tidying to the next opening."""

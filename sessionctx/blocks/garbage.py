@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import sys
 import time
 from contextlib import closing, suppress
 from functools import partial
@@ -72,10 +73,11 @@ class _Place:
 class Collection:
     """One run of the collector; see `DiskBlockstore.gc`."""
 
-    def __init__(self, path: Path, writer: Writer, *, grace: float, dry_run: bool) -> None:
+    def __init__(self, path: Path, writer: Writer, *, grace: float, room: int, dry_run: bool) -> None:
         self._path = path
         self._writer = writer
         self._dry_run = dry_run
+        self._room = room
         self._before = time.time() - grace
         self._marks = f"temp.marks_{secrets.token_hex(4)}"
         self._place = self._next = _Place()  # a step may be tried twice: it counts once it is committed
@@ -184,9 +186,10 @@ class Collection:
         blocks = size = 0
         latest = time.monotonic() + _STEP_SECONDS
         last = self._place.row
-        rows = connection.execute(_CANDIDATES, (last, _STEP_BLOCKS)).fetchall()
+        excess = self._excess(connection)
+        rows = connection.execute(_CANDIDATES, (last, _STEP_BLOCKS)).fetchall() if excess > 0 else []
         for last, multihash, length in rows:
-            if self._garbage(connection, last, multihash):
+            if size < excess and self._garbage(connection, last, multihash):
                 blocks, size = blocks + 1, size + length
                 if not self._dry_run:
                     connection.execute("DELETE FROM blocks WHERE id = ?", (last,))
@@ -196,6 +199,13 @@ class Collection:
             self._next, row=last, blocks=self._next.blocks + blocks, bytes=self._next.bytes + size, ended=not rows
         )
         return (0, 0) if self._dry_run else (-blocks, -size)
+
+    def _excess(self, connection: sqlite3.Connection) -> int:
+        """Return how many bytes the store holds above the room that it may take, or would after a real run."""
+        (held,) = connection.execute("SELECT bytes FROM totals").fetchone()
+        if self._room == 0:
+            return sys.maxsize  # blocks without bytes go, too
+        return int(held) - self._room - (self._place.bytes if self._dry_run else 0)
 
     def _garbage(self, connection: sqlite3.Connection, row: int, multihash: bytes) -> bool:
         marked = f"SELECT 1 FROM {self._marks} WHERE multihash = ?"  # noqa: S608

@@ -5,25 +5,34 @@ from __future__ import annotations
 import attrs
 import click
 
-from sessionctx.cli.options import Settings, common, settings
+from sessionctx.cli.options import Settings, common, parse_amount, settings
 from sessionctx.cli.verb import Result, perform
+
+
+def _amount(text: str) -> int:
+    amount = parse_amount(text)
+    if amount is None:
+        raise click.BadParameter(f"{text!r} is no size; write 10GiB, or 500MiB")
+    return amount
 
 
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say what would be.")
+@click.option("--room", type=_amount, default="0", metavar="SIZE", help="Stop when the store holds at most 10GiB, say.")
 @common
-def command(*, dry_run: bool) -> int:
+def command(*, dry_run: bool, room: int) -> int:
     """Delete the blocks that no pin leads to, and give their room back.
 
     Safe while others use the store: what was put within the last hour stays, and so does what an add under way puts.
+    With --room, what came to the store first goes first.
     """
     chosen = settings()
-    return perform("gc", chosen, lambda: _collect(chosen, dry_run=dry_run))
+    return perform("gc", chosen, lambda: _collect(chosen, dry_run=dry_run, room=room))
 
 
-async def _collect(chosen: Settings, *, dry_run: bool) -> Result:
+async def _collect(chosen: Settings, *, dry_run: bool, room: int) -> Result:
     async with chosen.open_node() as node:
-        found = await node.gc(dry_run=dry_run)
+        found = await node.gc(room=room, dry_run=dry_run)
     line = f"{found.blocks} blocks\t{found.bytes} bytes"
     await chosen.output.data("collected", line, **attrs.asdict(found), dry_run=dry_run)
     return Result(attrs.asdict(found))

@@ -147,6 +147,18 @@ async def test_room_is_given_back(path):
         assert [await store.get(block.cid) for block in blocks] == blocks
 
 
+async def test_with_room_only_the_oldest_go(path):
+    blocks = [Block.of(os.urandom(1000)) for _ in range(10)]
+    async with DiskBlockstore.open(path) as store:
+        await store.put_many(blocks)
+        await store.pins.add(blocks[0].cid)
+        for dry_run in (True, False):
+            assert await store.gc(grace=0, room=6500, dry_run=dry_run) == Collected(4, 4000)
+        assert [await store.has(block.cid) for block in blocks] == [True] + [False] * 4 + [True] * 5
+        assert await store.gc(grace=0, room=6500) == Collected(0, 0)
+        assert await store.gc(grace=0, room=1) == Collected(5, 5000)  # what is pinned stays, whatever room it takes
+
+
 async def test_a_damaged_pinned_block_stops_it(path):
     async with DiskBlockstore.open(path) as store:
         await store.put_many(ALL)

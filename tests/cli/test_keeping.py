@@ -24,6 +24,8 @@ def test_add_pins_and_gc_keeps_what_is_pinned(cli, tree, database):
     assert cli("pin", "ls").out == f"{root}\ttree\n"
     assert cli("gc").out == "0 blocks\t0 bytes\n"  # all is fresh
     database("UPDATE recent SET put = ?", time.time() - 4000)
+    assert cli("gc", "--room", "1GiB").out == "0 blocks\t0 bytes\n"
+    assert cli("gc", "--room", "much").code == 2
     [_, would, summary] = cli("gc", "--dry-run", "--json").lines
     assert (would["blocks"], would["dry_run"], summary["blocks"]) == (1, True, 1)
     assert cli("stat", other).code == 0
