@@ -16,10 +16,11 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sessionctx import Node
 from sessionctx.blocks import Collected, DiskBlockstore, Pin, garbage, schema
 from sessionctx.blocks.heap import LARGE, data_file
 from sessionctx.content import CID, DAG_CBOR, Block, encode
-from sessionctx.errors import StoreCorrupt
+from sessionctx.errors import StoreCorrupt, StoreError
 
 
 def node(*children: Block, salt: object = 0) -> Block:
@@ -226,3 +227,57 @@ trio.run(main)
                 assert await store.has(link)
         await store.gc(grace=0)
         assert store.statistics().blocks == 8 * 21
+
+
+async def test_drop_deletes_what_is_bad_still_and_nothing_that_is_good_again(path):
+    async with DiskBlockstore.open(path) as store:
+        await store.put_many([*ALL, Block.of(os.urandom(LARGE))])
+        size = store.statistics().bytes
+        with closing(sqlite3.connect(path)) as other, other:
+            for block in LEAVES[:2]:
+                other.execute("UPDATE blocks SET data = x'00' WHERE multihash = ?", (block.cid.multihash,))
+        bad = {each.cid: each async for each in store.verify()}
+        assert set(bad) == {block.cid for block in LEAVES[:2]}
+        await store.delete(LEAVES[0].cid)
+        await store.put(LEAVES[0])
+        for each in bad.values():
+            await store.drop(each)
+        assert await kept(store) == set(ALL) - {LEAVES[1]}
+        await store.put(LEAVES[1])
+        assert [each async for each in store.verify()] == []
+        assert store.statistics().bytes == size
+
+
+async def test_a_cancelled_collection_leaves_a_store_that_can_be_collected(path):
+    async with DiskBlockstore.open(path) as store:
+        await store.put_many(ALL)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await store.gc(grace=0)
+        assert scope.cancelled_caught
+        assert await store.gc(grace=0) == Collected(len(ALL), sum(map(len, ALL)))
+
+
+async def test_a_hold_that_is_cancelled_or_fails_is_let_go(path):
+    async with DiskBlockstore.open(path) as store:
+        with trio.CancelScope() as scope:
+            async with store.pins.hold():
+                await store.put_many(ALL)
+                assert (await store.gc(grace=0)).blocks == 0
+                scope.cancel()
+                await trio.sleep_forever()
+        with pytest.raises(ZeroDivisionError):
+            async with store.pins.hold():
+                raise ZeroDivisionError
+        assert (await store.gc(grace=0)).blocks == len(ALL)
+
+
+async def test_a_node_keeps_in_order_what_is_on_the_disk(path):
+    async with Node.open(path.parent / "node") as node:
+        await node.store.put_many(ALL)
+        await node.pins.add(TOP[0].cid)
+        assert (await node.gc()).blocks == 0
+        assert [bad async for bad in node.verify()] == []
+    async with Node.open() as node:
+        with pytest.raises(StoreError, match="open the node with a folder"):
+            await node.gc()
