@@ -119,15 +119,20 @@ async def test_what_is_pinned_put_or_completed_while_it_runs_stays(path, monkeyp
                     await go_on.wait()
 
             monkeypatch.setattr(store._writer, "do", pausing)
-            nursery.start_soon(lambda store=store: store.gc(grace=0))
+            ended = trio.Event()
+
+            async def collect(store=store, ended=ended):
+                await store.gc(grace=0)
+                ended.set()
+
+            nursery.start_soon(collect)
             await begun.wait()
             monkeypatch.setattr(store._writer, "do", do)
             before = await kept(store)
             await store.put(MIDDLE[1])
             await store.pins.add(TOP[0].cid)
             go_on.set()
-            for _ in range(100):
-                await trio.sleep(0.001)
+            await ended.wait()
             after = await kept(store)
         promised = reachable({TOP[0], TOP[1]}, before | {MIDDLE[1]})
         assert promised <= after, moment
