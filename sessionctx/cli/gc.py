@@ -19,19 +19,23 @@ def _amount(text: str) -> int:
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say what would be.")
 @click.option("--room", type=_amount, default="0", metavar="SIZE", help="Stop when the store holds at most 10GiB, say.")
+@click.option("--everything", is_flag=True, help="Go on where nothing is pinned.")
 @common
-def command(*, dry_run: bool, room: int) -> int:
+def command(*, dry_run: bool, room: int, everything: bool) -> int:
     """Delete the blocks that no pin leads to, and give their room back.
 
     Safe while others use the store: what was put within the last hour stays, and so does what an add under way puts.
-    With --room, what came to the store first goes first.
+    With --room, what came to the store first goes first. A store without any pin is left alone: it may be from before
+    there were pins.
     """
     chosen = settings()
-    return perform("gc", chosen, lambda: _collect(chosen, dry_run=dry_run, room=room))
+    return perform("gc", chosen, lambda: _collect(chosen, dry_run=dry_run, room=room, everything=everything))
 
 
-async def _collect(chosen: Settings, *, dry_run: bool, room: int) -> Result:
+async def _collect(chosen: Settings, *, dry_run: bool, room: int, everything: bool) -> Result:
     async with chosen.open_node() as node:
+        if not (dry_run or room or everything) and not await node.pins.list():
+            raise click.UsageError("nothing is pinned, so all of it would go; pin what to keep, or say --everything")
         found = await node.gc(room=room, dry_run=dry_run)
     line = f"{found.blocks} blocks\t{found.bytes} bytes"
     await chosen.output.data("collected", line, **attrs.asdict(found), dry_run=dry_run)

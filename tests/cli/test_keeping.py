@@ -48,6 +48,18 @@ def test_what_is_unpinned_goes_unless_another_pin_keeps_it(cli, tree, database):
     assert cli("ls", root).code == 4
 
 
+def test_a_store_in_which_nothing_is_pinned_is_not_emptied_by_mistake(cli, tree, database):
+    root = cli("add", "--no-pin", tree).out.strip()
+    database("DELETE FROM recent")
+    refused = cli("gc")
+    assert refused.code == 2
+    assert "--everything" in refused.err
+    assert cli("stat", root).code == 0
+    assert cli("gc", "--dry-run").code == 0
+    assert cli("gc", "--everything").code == 0
+    assert cli("stat", root).code == 4
+
+
 def test_verify_finds_and_drops_what_is_bad(cli, tree, database):
     root = cli("add", tree).out.strip()
     done = cli("verify")
