@@ -28,6 +28,12 @@ from sessionctx.errors import BlockNotFound, DecodeError, SessionctxError, Sourc
 PIECE = 1024 * 1024
 
 
+def _seekable(source: Path) -> None:
+    """Refuse stdin at once, where blocks are looked for again after they went by."""
+    if str(source) == "-":
+        raise click.UsageError("stdin cannot be read twice; save the CAR to a file first")
+
+
 @click.group("car")
 def command() -> None:
     """Pack, unpack, list and verify CAR files."""
@@ -110,6 +116,7 @@ class _Pack:
 def unpack(source: Path, target: Path | None, wanted: Reference | None) -> int:
     """Write the files in a CAR file to the disk, verified: whole, or not at all. Nothing is put into the store."""
     chosen = settings()
+    _seekable(source)
     return perform("car unpack", chosen, lambda: _unpack(chosen, source, target, wanted))
 
 
@@ -155,6 +162,7 @@ async def _ls(chosen: Settings, source: Path) -> Result:
 def verify_(source: Path) -> int:
     """Check a CAR file: whether each block is what its name says, and whether all is there that its roots lead to."""
     chosen = settings()
+    _seekable(source)
     return perform("car verify", chosen, lambda: _verify(chosen, source))
 
 

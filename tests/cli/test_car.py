@@ -95,6 +95,10 @@ def test_what_cannot_be_done(cli, tmp_path):
     assert cli("car", "pack", "no such thing", tmp_path / "x.car").code == 2
     assert cli("car", "pack", tmp_path, "-", "--car-version", "2").code == 2
     assert cli("car", "ls", tmp_path / "no.car").code == 1
+    for verb in ("verify", "unpack"):
+        piped = cli("car", verb, "-")
+        assert piped.code == 2
+        assert "save the CAR to a file" in piped.err
     (tmp_path / "cut.car").write_bytes(car.encode_header([])[:-1])
     for verb in ("ls", "verify", "unpack"):
         done = cli("car", verb, tmp_path / "cut.car")
