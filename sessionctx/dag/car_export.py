@@ -55,11 +55,14 @@ def parse_span(text: str) -> tuple[int, int | None]:
     """
     first, _, last = text.partition(":")
     try:
-        return int(first), None if last == "*" else int(last)
+        start, stop = int(first), None if last == "*" else int(last)
     except ValueError:
         raise DecodeError(
             f"{text[:80]!r} is no range of bytes: it is from:to, two whole numbers, or * for the end"
         ) from None
+    if stop is not None and (start < 0) == (stop < 0) and start > stop:
+        raise DecodeError(f"{text[:80]!r} is no range of bytes: it ends before it begins")
+    return start, stop
 
 
 Tag: TypeAlias = "Place | Part | None"

@@ -6,7 +6,7 @@ import random
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sessionctx.blocks import MemoryBlockstore
@@ -193,6 +193,7 @@ async def test_an_entity_has_all_shards_of_a_directory(store, tmp_path, plant):
 def test_a_range_of_bytes_needs_the_blocks_that_hold_them(size, first, last, play):
     """With the blocks of ``from:to`` alone, these bytes of the file can be read, and no leaf too many was sent."""
     content = bytes(range(120))[:size]
+    assume(last is None or (first < 0) != (last < 0) or first <= last)  # the others are refused
 
     async def main():
         store, other = MemoryBlockstore(), MemoryBlockstore()
@@ -217,9 +218,9 @@ def test_a_range_of_bytes_needs_the_blocks_that_hold_them(size, first, last, pla
     play(main)
 
 
-@pytest.mark.parametrize("span", ["", "5", "a:b", "1:2:3", "*:5", ":"])
+@pytest.mark.parametrize("span", ["", "5", "a:b", "1:2:3", "*:5", ":", "5:2", "-2:-5"])
 async def test_a_range_that_is_none_is_refused(store, span):
-    with pytest.raises(DecodeError, match="from:to"):
+    with pytest.raises(DecodeError, match="no range of bytes"):
         car_stream(store, Block.of(b"").cid, span=span)
 
 
