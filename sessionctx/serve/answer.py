@@ -66,7 +66,8 @@ def unchanging(request: Request, cid: CID | None = None) -> dict[str, str]:
 def negotiated(request: Request) -> dict[str, str]:
     """Those that say that another ``Accept`` header might have had another answer, and where this one always is."""
     if "format" in request.query:
-        return {}
+        told_by_accept = request.wanted.format == "car" and "car-dups" not in request.query
+        return {"Vary": "Accept"} if told_by_accept else {}
     if not request.wanted.format:
         return {"Vary": "Accept"}
     return {"Vary": "Accept", "Content-Location": f"{request.content_path}?{_canonical_query(request)}"}

@@ -7,7 +7,7 @@ Sources: path gateway specification; IPIP-328 (codecs), IPIP-524 (no conversions
 
 from __future__ import annotations
 
-from sessionctx.content import CBOR, DAG_CBOR, DAG_JSON, JSON, code_name, decode, links
+from sessionctx.content import CBOR, DAG_CBOR, DAG_JSON, JSON, code_name
 from sessionctx.dag import Resolved
 from sessionctx.serve import answer, pages
 from sessionctx.serve.accept import TYPES, Format
@@ -59,12 +59,11 @@ def _headers(request: Request, found: Resolved, wanted: Format) -> dict[str, str
 
 async def _page(exchange: Exchange, request: Request, found: Resolved, held: bytes) -> None:
     headers = {
-        "Content-Type": "text/html; charset=utf-8",
+        **pages.HEADERS,
         "ETag": f'"DagIndex-{pages.VERSION}_CID-{found.cid}"',
-        "Vary": "Accept",
+        **answer.negotiated(request),
         **answer.located(request, found.roots),
     }
     if not await exchange.unmodified(request, headers):
-        value, leads = decode(found.cid.codec, held), links(found.cid.codec, held)
-        page = pages.data_page(request.content_path, found.cid, value, leads)
+        page = pages.data_page(request.content_path, found.cid, held)
         await exchange.whole(request, headers, page.encode())

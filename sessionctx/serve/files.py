@@ -33,7 +33,12 @@ async def send(exchange: Exchange, request: Request, found: Resolved) -> None:
 
 
 def _headers(request: Request, found: Resolved, tag: str) -> dict[str, str]:
-    headers = {"ETag": tag, "Cache-Control": answer.IMMUTABLE, **answer.located(request, found.roots)}
+    headers = {
+        "ETag": tag,
+        "Cache-Control": answer.IMMUTABLE,
+        **answer.negotiated(request),
+        **answer.located(request, found.roots),
+    }
     name = request.query.get("filename")
     download = request.query.get("download") == "true"
     if name or download:
@@ -95,7 +100,8 @@ async def _directory(exchange: Exchange, request: Request, found: Resolved) -> N
         await _as_json(exchange, request, found)
     elif not request.content_path.endswith("/"):  # or relative links on the page would lead elsewhere
         where = f"{request.content_path}/{'?' + request.search if request.search else ''}"
-        await exchange.start(301, {"Location": where, "Content-Length": "0", **answer.located(request, found.roots)})
+        headers = {"Location": where, **answer.negotiated(request), **answer.located(request, found.roots)}
+        await exchange.start(301, headers | {"Content-Length": "0"})
         await exchange.end()
     else:
         try:
@@ -108,9 +114,10 @@ async def _directory(exchange: Exchange, request: Request, found: Resolved) -> N
 
 async def _as_page(exchange: Exchange, request: Request, found: Resolved) -> None:
     headers = {
-        "Content-Type": "text/html; charset=utf-8",
+        **pages.HEADERS,
         "ETag": f'"DirIndex-{pages.VERSION}_CID-{found.cid}"',
         "Cache-Control": LISTED,
+        **answer.negotiated(request),
         **answer.located(request, found.roots),
     }
     if await exchange.unmodified(request, headers, f'"{found.cid}"'):
@@ -136,7 +143,6 @@ async def _as_page(exchange: Exchange, request: Request, found: Resolved) -> Non
 async def _as_json(exchange: Exchange, request: Request, found: Resolved) -> None:
     headers = {
         "Content-Type": "application/json",
-        **answer.negotiated(request),
         **_headers(request, found, f'W/"DirJSON-{pages.VERSION}_CID-{found.cid}"'),
     }
     if await exchange.unmodified(request, headers):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from html import escape
+from io import StringIO
 from typing import Final, TypeAlias
 from urllib.parse import quote, unquote
 
-from sessionctx.content import CID, Value, code_name, dagjson
+from sessionctx.content import CID, Value, code_name, dagjson, decode, links
 from sessionctx.dag import Entry
 
 Entries: TypeAlias = AsyncIterator[Entry]
@@ -36,8 +37,17 @@ pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-rad
 ul { padding-left: 1.2rem; overflow-wrap: anywhere; }
 @media (max-width: 40rem) { td.cid { display: none; } td.name { width: auto; } }
 """
-VERSION: Final = hashlib.sha256(b"2" + _STYLE.encode()).hexdigest()[:16]
+VERSION: Final = hashlib.sha256(b"3" + _STYLE.encode()).hexdigest()[:16]
 """Changes with how pages look, so that a browser asks again."""
+HEADERS: Final = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+}
+"""What a page is, and that nothing of a stranger's runs on it even if it got there."""
+MOST_DECODED: Final = 256 * 1024
+"""Bytes of a block that is shown on a page; of a larger one, only how large it is."""
+MOST_TEXT: Final = 256 * 1024
+"""Characters of data that a page shows."""
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -122,15 +132,47 @@ def json_row(entry: Entry, *, first: bool) -> str:
 # --- data
 
 
-def data_page(content_path: str, cid: CID, value: Value, links: Iterable[CID]) -> str:
-    """Return the page of a block of data: what is in it, and where its *links* lead."""
-    try:
-        text = json.dumps(json.loads(dagjson.encode(value)), indent=2, ensure_ascii=False)
-    except ValueError:  # what JSON cannot say, such as numbers that are none
-        text = repr(value)
-    shown = "".join(f'<li><a href="/ipfs/{link}">{link}</a></li>\n' for link in dict.fromkeys(links))
-    leads = f"<h1>Links</h1>\n<ul>\n{shown}</ul>\n" if shown else ""
+def data_page(content_path: str, cid: CID, held: bytes) -> str:
+    """Return the page of a block of data: what it *held*, and where its links lead.
+
+    A page is short whatever the block is: indentation can make a thousand times as much of it.
+
+    Raises:
+        DecodeError: the block is none of its codec; large ones are not looked at.
+    """
     return (
-        f"{_head(unquote(content_path))}<h1>{cid}</h1>\n<pre>{escape(text)}</pre>\n{leads}"
+        f"{_head(unquote(content_path))}<h1>{cid}</h1>\n"
+        f"{_decoded(cid.codec, held) if len(held) <= MOST_DECODED else _too_large(cid.codec, held)}"
         f"<footer>{_forms('raw', code_name(cid.codec), 'car')}</footer>\n</body>\n</html>\n"
     )
+
+
+def _too_large(codec: int, held: bytes) -> str:
+    return f"<p>{_size(len(held))} of {code_name(codec)}, which is too much for a page.</p>\n"
+
+
+def _decoded(codec: int, held: bytes) -> str:
+    text, more = _beginning(_indented(decode(codec, held)))
+    note = "<p>This is the beginning only.</p>\n" if more else ""
+    shown = "".join(f'<li><a href="/ipfs/{link}">{link}</a></li>\n' for link in dict.fromkeys(links(codec, held)))
+    leads = f"<h1>Links</h1>\n<ul>\n{shown}</ul>\n" if shown else ""
+    return f"<pre>{escape(text)}</pre>\n{note}{leads}"
+
+
+def _indented(value: Value) -> Iterator[str]:
+    """Return the text of a *value* in pieces."""
+    try:
+        plain = json.loads(dagjson.encode(value))
+    except ValueError:  # what JSON cannot say, such as numbers that are none
+        return iter((repr(value),))
+    return json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(plain)
+
+
+def _beginning(pieces: Iterable[str]) -> tuple[str, bool]:
+    """Return what a page shows of a text, and whether there is more."""
+    text = StringIO()
+    for piece in pieces:
+        if text.tell() > MOST_TEXT:
+            break
+        text.write(piece[: MOST_TEXT + 1])
+    return text.getvalue()[:MOST_TEXT], text.tell() > MOST_TEXT

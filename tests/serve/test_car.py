@@ -38,6 +38,7 @@ async def test_a_car_is_served_with_all_that_a_client_wants_to_know(app, ask, tr
         "content-type": "application/vnd.ipld.car;version=1;order=dfs;dups=n",
         "content-disposition": f'attachment; filename="{tree.root}.car"',
         "cache-control": "public, max-age=29030400, immutable",
+        "vary": "Accept",
         "x-content-type-options": "nosniff",
         "accept-ranges": "none",
         "ipfs-uri": f"ipfs://{CID.new(1, tree.root.codec, tree.root.multihash)}/sub",
@@ -47,6 +48,17 @@ async def test_a_car_is_served_with_all_that_a_client_wants_to_know(app, ask, tr
     decoder = CarDecoder()
     decoder.feed(answer.body)
     assert decoder.roots == (tree.root,)
+
+
+async def test_accept_may_say_more_of_a_car_than_its_format_does(app, ask, tree):
+    plain = await ask(app, f"/ipfs/{tree.root}?format=car")
+    twice = await ask(app, f"/ipfs/{tree.root}?format=car", accept="application/vnd.ipld.car;dups=y")
+    assert len(twice.body) > len(plain.body)
+    assert plain.headers["vary"] == twice.headers["vary"] == "Accept"
+    assert plain.headers["etag"] != twice.headers["etag"]
+    said = await ask(app, f"/ipfs/{tree.root}?format=car&car-dups=n", accept="application/vnd.ipld.car;dups=y")
+    assert said.body == plain.body
+    assert "vary" not in said.headers
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ async def test_a_browser_gets_a_page(node, app, ask):
     assert answer.headers["etag"].startswith('"DagIndex-')
     assert "content-disposition" not in answer.headers
     assert "cache-control" not in answer.headers
+    assert answer.headers["vary"] == "Accept"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
     assert text.endswith("</html>\n")
     assert "<script>" not in text
     assert f'<a href="/ipfs/{link}">{link}</a>' in text
@@ -135,3 +137,37 @@ async def test_plain_json_is_no_page(node, app, ask):
     block = Block.of(b'{"a": 1}', codec=JSON)
     await node.store.put(block)
     assert (await ask(app, f"/ipfs/{block.cid}", accept="text/html,*/*;q=0.8")).body == block.data
+
+
+def _nested(depth: int, count: int) -> bytes:
+    """Lists within each other, and numbers in the innermost: small as CBOR, large once it is indented."""
+    return b"\x81" * depth + b"\x9a" + count.to_bytes(4, "big") + b"\x00" * count
+
+
+@pytest.mark.parametrize(
+    ("depth", "count", "shows"), [(3, 10, ""), (511, 200_000, "beginning"), (0, 1_000_000, "977 KiB")]
+)
+async def test_a_page_of_data_is_short_whatever_the_block_is(node, app, ask, depth, count, shows):
+    block = Block.of(_nested(depth, count), codec=DAG_CBOR)
+    await node.store.put(block)
+    answer = await ask(app, f"/ipfs/{block.cid}", accept="text/html")
+    assert (answer.status, answer.whole) == (200, True)
+    assert len(answer.body) < 400_000
+    assert shows in answer.body.decode()
+    assert ("<pre>" in answer.body.decode()) == (count < 1_000_000)
+    assert ("beginning" in answer.body.decode()) == (shows == "beginning")
+
+
+async def test_a_long_text_is_cut_on_its_page(node, app, ask, monkeypatch):
+    monkeypatch.setattr("sessionctx.serve.pages.MOST_TEXT", 20)
+    cid = await node.dag.put(["<" * 100])
+    text = (await ask(app, f"/ipfs/{cid}", accept="text/html")).body.decode()
+    assert text.count("&lt;") == 20 - len('[\n  "')
+    assert "beginning" in text
+
+
+async def test_data_that_is_damaged_has_no_page_but_is_served(node, app, ask):
+    block = Block.of(b"\x9f\xff", codec=DAG_CBOR)
+    await node.store.put(block)
+    assert (await ask(app, f"/ipfs/{block.cid}", accept="text/html")).status == 422
+    assert (await ask(app, f"/ipfs/{block.cid}?format=dag-cbor")).body == block.data

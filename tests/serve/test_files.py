@@ -69,12 +69,23 @@ async def test_a_file_is_served_with_all_that_a_browser_wants_to_know(app, ask, 
         "accept-ranges": "bytes",
         "etag": f'"{file}"',
         "cache-control": "public, max-age=29030400, immutable",
+        "vary": "Accept",
         "x-content-type-options": "nosniff",
         "ipfs-uri": f"ipfs://{site.root}/{path}",
         "x-ipfs-roots": ",".join(map(str, (site.root, *inner, file))),
     }
     head = await ask(app, f"/ipfs/{site.root}/{path}", "HEAD")
     assert (head.status, head.body, head.headers) == (200, b"", answer.headers)
+
+
+@pytest.mark.parametrize("path", ["t.json", "ą", "ą/", "page/", "link"])
+async def test_caches_keep_what_was_negotiated_apart(app, ask, site, path):
+    other = await ask(app, f"/ipfs/{site.root}/{path}", accept="application/vnd.ipld.raw")
+    said = await ask(app, f"/ipfs/{site.root}/{path}", accept="*/*")
+    assert (said.headers["vary"], other.headers["vary"]) == ("Accept", "Accept")
+    again = await ask(app, f"/ipfs/{site.root}/{path}", accept="*/*", if_none_match="*")
+    assert again.headers["vary"] == "Accept"
+    assert "vary" not in (await ask(app, f"/ipfs/{site.root}/{path}?format=raw")).headers
 
 
 @pytest.mark.parametrize("asked", ["bytes=250-600", "bytes=0-0", "bytes=-3", "bytes=1000-", "bytes=255-256,1-2"])
@@ -214,6 +225,7 @@ async def test_the_page_of_a_directory(app, ask, site):
     assert answer.headers["cache-control"] == "public, max-age=604800, stale-while-revalidate=2678400"
     assert answer.headers["etag"].startswith('"DirIndex-')
     assert answer.headers["etag"].endswith(f'_CID-{inner}"')
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
     assert "Index of" in text
     here = f"/ipfs/{site.root}"
     crumbs = f'<a href="{here}">{site.root}</a>/<a href="{here}/%C4%85">ą</a>/<a href="{here}/%C4%85/%C4%99">ę</a>'
