@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import sys
 
 import httpx
 import pytest
@@ -13,8 +12,7 @@ import trio
 from sessionctx import serve
 from sessionctx.blocks import MemoryBlockstore
 from sessionctx.content import Block
-from sessionctx.errors import BlockNotFound, MissingExtra
-from sessionctx.serve import server
+from sessionctx.errors import BlockNotFound
 from sessionctx.testing import faults
 
 BLOCK = Block.of(bytes(100_000))
@@ -233,10 +231,3 @@ async def test_ipv6_urls_have_brackets(served, client):
         pytest.skip(f"no IPv6 here: {error}")
     assert url.startswith("http://[::1]:")
     assert (await client.get(url)).status_code == 500
-
-
-async def test_without_hypercorn_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "hypercorn.config", None)
-    server._hypercorn.cache_clear()
-    with pytest.raises(MissingExtra, match=r"pip install 'sessionctx\[serve\]'"):
-        await serve.run(endless)
