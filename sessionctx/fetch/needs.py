@@ -26,6 +26,10 @@ class Needs:
     """Those that only unknown peers are asked for."""
     overdue: dict[Job, None] = attrs.field(factory=dict["Job", None], init=False)
     """Those that are late, as far as the clock was read."""
+    spare: int | None = attrs.field(default=None, init=False)
+    """How many more jobs like those that wait would only wait, too, as the last turn found; None: let one see."""
+    looked_at: float = attrs.field(default=0.0, init=False)
+    """When that was."""
     _jobs: dict[Job, None] = attrs.field(factory=dict["Job", None], init=False)
     _moments: list[tuple[float, int, Job]] = attrs.field(factory=list[tuple[float, int, "Job"]], init=False)
     _count: int = attrs.field(default=0, init=False)
@@ -49,22 +53,27 @@ class Needs:
         self._count += 1
         job.number = self._count
         self._jobs[job] = None
+        spare, alike = self.spare, not (job.asks or job.covered or self._is_odd(job))
         self.changed(job)
+        if spare and alike:
+            self.spare = spare - 1
 
     def drop(self, job: Job) -> None:
         """Forget a job, if it is here: it is done, or given up."""
         if job in self._jobs:
             del self._jobs[job]
             self._unsort(job)
+            self.spare = None
 
     def changed(self, job: Job) -> None:
         """Sort a job anew: who is asked for it has changed."""
+        self.spare = None
         if job in self._jobs:
             self._unsort(job)
             if not job.asks:
                 if not job.covered:
                     insort(self.waiting, (job.number, job))
-                    if job.near or job.errors or job.car:
+                    if self._is_odd(job):
                         self.odd[job] = None
                 return
             if not job.car:  # which is not asked for twice: what it is late with is, block by block
@@ -72,9 +81,13 @@ class Needs:
                     self.trials[job] = None
                 heapq.heappush(self._moments, (job.late_at(), job.number, job))
 
+    def due(self, now: float) -> bool:
+        """Whether something may have become late since the last `update`."""
+        return bool(self._moments) and self._moments[0][0] <= now
+
     def update(self, now: float) -> None:
         """Find out what is late by now."""
-        while self._moments and self._moments[0][0] <= now:
+        while self.due(now):
             job = heapq.heappop(self._moments)[2]
             if job in self._jobs and job.asks:
                 if job.late_at() <= now:
@@ -82,6 +95,10 @@ class Needs:
                     self.trials.pop(job, None)
                 else:
                     heapq.heappush(self._moments, (job.late_at(), job.number, job))
+
+    @staticmethod
+    def _is_odd(job: Job) -> bool:
+        return bool(job.near or job.errors or job.car)
 
     def _unsort(self, job: Job) -> None:
         at = bisect_left(self.waiting, (job.number,))

@@ -27,6 +27,8 @@ FEW: Final = 6
 """Jobs that are looked at one by one; of more, the first is, and those that are alike are shared out by number."""
 SHORTEST: Final = 1e-6
 """Seconds that a job takes at least."""
+SAME: Final = 0.005
+"""Seconds in which time alone changes no decision."""
 
 _NUMBER: Final = attrgetter("number")
 
@@ -47,6 +49,8 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
     Of the unknown peers, one at a time is tried, with the job that is needed last. A known peer that has nothing else
     to do is asked for that, too: whoever waits shall not pay for exploring.
     """
+    if needs.spare is not None and now < needs.looked_at + SAME and not (needs.due(now) or pool.due(now)):
+        return []  # but for some more of what waits already, all is as the last turn left it
     needs.update(now)
     last_ones = hedges and len(needs) <= LAST
     if room < 1 or not (needs.waiting or needs.overdue or needs.trials or last_ones):
@@ -67,6 +71,9 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
     if last_ones and pool.known and not needs.waiting:
         turn.end_game(needs)
     turn.undo()
+    if turn.spare is not None and not last_ones and not needs.overdue and pool.explorable() is None:
+        needs.spare, needs.looked_at = turn.spare, now
+        pool.changed = False
     return turn.grants
 
 
@@ -75,6 +82,8 @@ class _Turn:
 
     def __init__(self, pool: Pool, room: float, now: float) -> None:
         self.grants: list[Grant] = []
+        self.spare: int | None = None
+        """How many more jobs like those that wait would wait as well, as far as that is known."""
         self._pool = pool
         self._room = room
         self._now = now
@@ -188,6 +197,7 @@ class _Turn:
             best, seconds = self._first_free(size)
             ahead = self._done_before(seconds, size)
             if ahead >= count:
+                self.spare = ahead - count
                 return
             alike = (job for _, job in needs.waiting if job not in apart)
             job = next((job for job in islice(alike, ahead, None) if job.may(best.record)), None)

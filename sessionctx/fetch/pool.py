@@ -10,6 +10,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from functools import partial
+from math import inf
 from typing import Final, TypeAlias
 
 import attrs
@@ -17,6 +18,8 @@ import attrs
 from sessionctx.fetch.window import window
 from sessionctx.peers import Health, Outlook, Record, Typical, outlook, typical
 
+MOMENT: Final = 0.001
+"""Seconds between two looks for peers that are silent, at least."""
 BEAM: Final = 4
 """How many of the peers that are free, and of those that are busy, a turn looks at."""
 USUAL_SIZE: Final = 256 * 1024
@@ -66,6 +69,7 @@ class Pool:
         """Good ones whose windows are full."""
         self.doubtful: Row = []
         """Unknown ones that have lost when they were tried; they get what nobody else can serve."""
+        self.changed = True
         self._standings: dict[Record, Standing] = {}
         self._stale: list[Standing] = []
         self._untried: Row = []
@@ -77,6 +81,7 @@ class Pool:
         self._vague: dict[Standing, None] = {}  # those of which it is not known how fast they are
         self._middle = Typical()
         self._changes = 1  # since the middle was taken
+        self._caught_at = -inf
         for record in records:
             self.add(record)
 
@@ -111,13 +116,19 @@ class Pool:
 
     # --- looking
 
+    def due(self, now: float) -> bool:
+        """Whether anything has happened to a peer since `changed` was last set to False, or a rest has ended."""
+        return self.changed or (bool(self._moments) and self._moments[0][0] <= now)
+
     def update(self, now: float) -> None:
         """Bring the order up to date."""
         while self._moments and self._moments[0][0] <= now:
             self._note(heapq.heappop(self._moments)[2])
         while self._stale:
             self._place(self._stale.pop(), now)
-        self._catch_silent(now)
+        if now >= self._caught_at + MOMENT:
+            self._caught_at = now
+            self._catch_silent(now)
         if self._vague and self._changes * 4 > len(self._standings):
             self._changes = 0  # the more peers there are, the less often
             self._middle = typical(self._standings)
@@ -155,6 +166,7 @@ class Pool:
     # --- keeping in order
 
     def _note(self, standing: Standing) -> None:
+        self.changed = True
         if not standing.stale:
             standing.stale = True
             self._stale.append(standing)

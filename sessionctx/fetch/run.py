@@ -158,6 +158,7 @@ class Fetcher:
         largest = max(job.held for job in self.needs) if self.session.limits.memory is not None else 0
         room = self.session.account.room(largest)
         grants = assign(self.needs, self.pool, room=room, now=now, hedges=self._hedges.allows())
+        spare, sent = self.needs.spare, True
         for grant in grants:
             job = grant.job
             assert isinstance(job, Waiting)
@@ -167,8 +168,11 @@ class Fetcher:
                 if not job.asks:  # what is under way may still bring it
                     self.ends.tell(events.Spent(now, spent.limit))
                     self.fail(job, spent)
+                sent = False
                 continue
             self._send(job, grant, now)
+        if grants and sent:
+            self.needs.spare, self.pool.changed = spare, False  # the turn has reckoned with its own grants
         return bool(grants)
 
     def _send(self, job: Waiting, grant: Grant, now: float) -> None:

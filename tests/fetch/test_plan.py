@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from sessionctx.errors import BadAnswer, Busy, NotHere, PeerFailed, Stalled, Unreachable
@@ -14,6 +15,8 @@ from sessionctx.fetch import Job, Needs, Pool
 from sessionctx.fetch import assign as assign_by
 from sessionctx.fetch import look_again as look_again_by
 from sessionctx.fetch.job import FEW_TRIES, MOST_TRIES, PATIENCE
+from sessionctx.fetch.plan import FEW
+from sessionctx.fetch.pool import BEAM
 from sessionctx.fetch.window import window
 from sessionctx.peers import Health, outlook, typical
 
@@ -475,6 +478,43 @@ def test_only_what_is_late_is_doubled_and_only_the_dead_for_free(scene, peers, d
             assert asked.count(False) <= 1
         assert any(grant.hedge for grant in given) == bool(given and late and job.dead_at() > NOW)
     assert sum(grant.hedge for grant in grants) <= hedges
+
+
+KNOWN = st.lists(
+    st.builds(partial(About, Health.GOOD, -1), window=st.integers(1, 4), latency=st.floats(0.01, 2.0),
+              rate=st.floats(1e4, 1e6), success=st.sampled_from([1.0, 0.5]), elsewhere=st.integers(0, 3),
+              lacks=st.just(frozenset())),
+    min_size=1, max_size=BEAM,
+)  # fmt: skip
+
+
+@given(peers=KNOWN, wanted=st.integers(4 * FEW, 60), more=st.integers(1, 20))
+def test_what_is_said_to_wait_would_wait_whoever_looks(scene, flying, peers, wanted, more):
+    """After a turn and its grants, as many more jobs as it said there is time for are granted nothing by another turn.
+
+    Exactly, where a turn looks at all peers that are known; nearly, where there are more.
+    """
+    records, _ = scene(peers, [])
+    needs, pool = Needs(), pool_of(records)
+    for job in jobs_of(wanted):
+        needs.add(job)
+    grants = assign_by(needs, pool, room=inf, now=NOW, hedges=False)
+    spare = needs.spare
+    for grant in grants:
+        flying(grant.job, grant.record, began=NOW, late_at=NOW + 2)
+        needs.changed(grant.job)
+    assume(spare and len(needs.waiting) > FEW)
+    needs.spare, pool.changed = spare, False
+    for job in jobs_of(more):
+        needs.add(job)
+    event("another turn is saved" if more <= spare else "there are too many")
+    if more <= spare:
+        assert assign_by(needs, pool, room=inf, now=NOW, hedges=False) == []
+        needs.spare = None
+        assert assign_by(needs, pool, room=inf, now=NOW, hedges=False) == []
+    else:
+        assert needs.spare is None
+    pool.close()
 
 
 @given(peers=PEERS, described=JOBS, room=ROOMS)
