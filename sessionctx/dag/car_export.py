@@ -21,7 +21,7 @@ from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
 from sessionctx.dag.unixfs.node import open_node
 from sessionctx.dag.unixfs.parts import Part, Span, open_part
 from sessionctx.dag.unixfs.read import directory_links
-from sessionctx.dag.walk import AHEAD, MAX_DEPTH, Walk
+from sessionctx.dag.walk import AHEAD, MAX_DEPTH, Walk, always
 from sessionctx.errors import DecodeError
 
 Scope: TypeAlias = Literal["all", "entity", "block"]
@@ -211,7 +211,14 @@ def car_stream(
         await blocks.get(found.cid)
         visit = _entity(wanted) if span is not None or scope == "entity" else _all if scope == "all" else _alone
         walk: Walk[Tag, Block] = Walk(
-            blocks, found.cid, None, visit, ahead=ahead, dups=dups, max_depth=max_depth, whole=visit is _all
+            blocks,
+            found.cid,
+            None,
+            visit,
+            ahead=ahead,
+            dups=dups,
+            max_depth=max_depth,
+            whole=always if visit is _all else None,
         )
         return CarChunks(found, trail, await stack.enter_async_context(walk), note)
 

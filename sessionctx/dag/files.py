@@ -24,7 +24,7 @@ from sessionctx.dag.unixfs.profile import PROFILES, V1_2025, Profile
 from sessionctx.dag.unixfs.read import Entry, Listed, Stat, content_of, read_directory, read_file, stat_of
 from sessionctx.dag.unixfs.tar import TarChunks, naming
 from sessionctx.dag.unixfs.unpack import Folder, Named, Tag, unpack
-from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, Walk, check_ahead
+from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, Walk, always, check_ahead
 from sessionctx.errors import Unsupported
 
 MAX_ENTRIES: Final = 10_000_000
@@ -237,7 +237,7 @@ class Files:
             found = await resolve(self._blocks, ref, path)
             tag: Tag = Named(Folder(None, b""), (name or str(found.cid)).encode())
             visit = partial(unpack, naming=naming)
-            walk = Walk(self._blocks, found.cid, tag, visit, ahead=ahead, whole=True)
+            walk = Walk(self._blocks, found.cid, tag, visit, ahead=ahead, whole=always)
             return TarChunks(await stack.enter_async_context(walk))
 
         return Opened("Files.tar", start, self.default_limits)

@@ -22,16 +22,16 @@ class Loads:
         self._sizes: dict[CID, int] = {}
         """Of what hangs below links that were seen, those that are worth a load."""
 
-    async def get(self, nursery: trio.Nursery, cid: CID, near: CID | None) -> Block:
+    async def get(self, nursery: trio.Nursery, cid: CID, near: CID | None, *, whole: bool) -> Block:
         """Return the block, and start in *nursery* what brings others with it. Errors as those of the store."""
         if cid.codec == RAW or cid.is_identity:
             return await self._blocks.get(cid, near=near)
         lacking = await self._blocks.lacks(cid)
         size = self._sizes.pop(cid, None)
-        if lacking and size is not None:
+        if lacking and whole and size is not None:
             self._blocks.carry_soon(nursery, Sweep(cid, size, near=near))
         block = await self._blocks.get(cid, near=near)
-        self._look(nursery, block, lacking=lacking)
+        self._look(nursery, block, lacking=lacking and whole)
         return block
 
     def _look(self, nursery: trio.Nursery, block: Block, *, lacking: bool) -> None:
@@ -43,7 +43,9 @@ class Loads:
         small = self._blocks.small()
         flat = len(known) == len(links) and is_flat(len(links), total, small=small)
         if lacking and flat and (total <= STRIPE or leaves * 2 > len(links)):
-            self._blocks.carry_soon(nursery, Sweep(block.cid, total + len(block.data), near=block.cid))
+            sweep = Sweep(block.cid, total + len(block.data), near=block.cid)
+            sweep.arrived(block)  # so that what hangs below it is waited for from now on
+            self._blocks.carry_soon(nursery, sweep)
             return
         for cid, size in links:
             if cid.codec != RAW and size is not None and is_stripe(size):

@@ -31,8 +31,8 @@ class Walk(Generic[T, V]):
     cancels that at once. An error is raised at its place in the order, as it is, and ends the walk.
 
     A *narrow* one begins with one block at a time, and widens to *ahead* with what is handed out. *first* is the block
-    of the root, where that is here already. *whole* says that all links are followed, however deep: then many small
-    blocks may come together.
+    of the root, where that is here already. *whole* says of a tag whether all links below its block are followed,
+    however deep: then many small blocks may come together.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Walk(Generic[T, V]):
         max_depth: int = MAX_DEPTH,
         narrow: bool = False,
         first: Block | None = None,
-        whole: bool = False,
+        whole: Callable[[T], bool] | None = None,
     ) -> None:
         check_ahead(ahead)
         self._blocks = blocks
@@ -70,7 +70,7 @@ class Walk(Generic[T, V]):
         session.require_trio("walking a DAG")
         here = self._scope.__enter__()
         if (
-            self._whole
+            self._whole is not None
             and isinstance(self._blocks, NetworkBlocks)
             and (here.peers or self._blocks.peers or self._blocks.routers)
         ):
@@ -140,7 +140,7 @@ class Walk(Generic[T, V]):
         while item is not None:
             assert item.cid is not None
             try:
-                block = await self._get(item.cid, item.parent)
+                block = await self._get(item.cid, item.parent, item.tag)
             except Exception as error:  # noqa: BLE001  # surfaces at its place in the order
                 frontier.failed(item, error)
             else:
@@ -152,12 +152,17 @@ class Walk(Generic[T, V]):
             if frontier.ready or frontier.finished:
                 self._arrival.unpark_all()
 
-    async def _get(self, cid: CID, parent: CID | None) -> Block:
-        if self._loads is not None and self._nursery is not None:
-            return await self._loads.get(self._nursery, cid, parent)
+    async def _get(self, cid: CID, parent: CID | None, tag: T) -> Block:
+        if self._loads is not None and self._whole is not None and self._nursery is not None:
+            return await self._loads.get(self._nursery, cid, parent, whole=self._whole(tag))
         if isinstance(self._blocks, NetworkBlocks):
             return await self._blocks.get(cid, near=parent)
         return await self._blocks.get(cid)
+
+
+def always(_: object) -> bool:
+    """Whether all links below a block are followed: below each."""
+    return True
 
 
 def check_ahead(ahead: int) -> None:
@@ -213,5 +218,5 @@ def walk(
         ahead_bytes=ahead_bytes,
         dups=dups,
         max_depth=max_depth,
-        whole=links is None,
+        whole=always if links is None else None,
     )

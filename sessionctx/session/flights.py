@@ -62,12 +62,12 @@ class Flights:
     def __len__(self) -> int:
         return len(self._table)
 
-    async def share(self, s: Session, name: Hashable, fetch: Callable[[], Awaitable[T]]) -> T:
-        """Return what *fetch* returns for *name*, run by this caller or by one that came before."""
+    async def share(self, s: Session, name: Hashable, key: Hashable, fetch: Callable[[], Awaitable[T]]) -> T:
+        """Return what *fetch* returns for *key*, run by this caller or one that came before; *name* is for events."""
         me = trio.lowlevel.current_task()
-        flight = self._table.get(name)
+        flight = self._table.get(key)
         if flight is None:
-            self._table[name] = flight = _Flight()
+            self._table[key] = flight = _Flight()
         elif _runs_inside(me, flight):
             return await fetch()  # a layer within the leader's own fetch asks again: waiting would wait for itself
         else:
@@ -77,38 +77,38 @@ class Flights:
             woken = await flight.sleep(s)
             if woken is not _LEAD:
                 return woken  # type: ignore[return-value]  # what another caller's fetch of this name returned
-        return await self._lead(s, name, flight, fetch)
+        return await self._lead(s, key, flight, fetch)
 
-    async def _lead(self, s: Session, name: Hashable, flight: _Flight, fetch: Callable[[], Awaitable[T]]) -> T:
+    async def _lead(self, s: Session, key: Hashable, flight: _Flight, fetch: Callable[[], Awaitable[T]]) -> T:
         flight.leader = trio.lowlevel.current_task()
         flight.nurseries = tuple(flight.leader.child_nurseries)
         try:
             value = await fetch()
         except Exception as error:
             if getattr(error, "personal", False):
-                self._pass_on(name, flight)
+                self._pass_on(key, flight)
                 raise
             for task in [task for task, theirs in flight.sleepers.items() if theirs is s]:
                 del flight.sleepers[task]
                 trio.lowlevel.reschedule(task, outcome.Error(twin(error)))
-            self._pass_on(name, flight)  # who has other peers than this session may have more luck
+            self._pass_on(key, flight)  # who has other peers than this session may have more luck
             raise
         except BaseException:
-            self._pass_on(name, flight)
+            self._pass_on(key, flight)
             raise
-        del self._table[name]
+        del self._table[key]
         for task in flight.sleepers:
             trio.lowlevel.reschedule(task, outcome.Value(value))
         return value
 
-    def _pass_on(self, name: Hashable, flight: _Flight) -> None:
+    def _pass_on(self, key: Hashable, flight: _Flight) -> None:
         """Wake the next sleeper to lead, or close the flight when there is none."""
         for task in flight.sleepers:
             del flight.sleepers[task]
             flight.leader, flight.nurseries = task, tuple(task.child_nurseries)
             trio.lowlevel.reschedule(task, outcome.Value(_LEAD))
             return
-        del self._table[name]
+        del self._table[key]
 
 
 _FLIGHTS: Slot[Flights] = Slot("flights", make=lambda _: Flights())
@@ -131,7 +131,7 @@ async def share(s: Session, name: Hashable, fetch: Callable[[], Awaitable[T]], *
         Exception: what *fetch* raised; each caller gets an object of its own.
     """
     with s.want(name):
-        return await flights(s).share(s, name if key is None else key, fetch)
+        return await flights(s).share(s, name, name if key is None else key, fetch)
 
 
 def _runs_inside(task: trio.lowlevel.Task, flight: _Flight) -> bool:

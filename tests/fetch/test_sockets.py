@@ -55,8 +55,7 @@ async def test_a_folder_is_exported_from_gateways_with_few_requests(tmp_path, wr
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == FOLDER.files
     assert any(what == "car" for what, _ in asked)
     if wrong is None:
-        # About 40 where the CAR is faster than what is asked beside it, about 110 where that is.
-        assert len(asked) < len(FOLDER.blocks) / 2
+        assert len(asked) < len(FOLDER.blocks) / 4
         assert rows[0].failed == rows[0].lied == 0
 
 

@@ -679,3 +679,23 @@ async def test_a_tree_has_one_table():
         with session.fork() as child:
             assert flights(child) is flights(s)
     await trio.lowlevel.checkpoint()
+
+
+async def test_who_joins_is_told_of_by_the_name_that_it_wanted():
+    """The key under which two names mean one thing is nobody else's concern."""
+    told = []
+
+    async def slow():
+        await wait_all_tasks_blocked()
+        return b""
+
+    async def want(s, name):
+        await share(s, name, slow, key=b"key")
+
+    with session.begin() as s:
+        s.subscribe(told.append)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(want, s, "one")
+            nursery.start_soon(want, s, "other")
+    joined = [event.name for event in told if isinstance(event, events.Joined)]
+    assert joined in (["one"], ["other"])

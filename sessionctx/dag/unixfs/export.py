@@ -16,7 +16,7 @@ from sessionctx.dag.overlap import overlap
 from sessionctx.dag.unixfs.add import Progress
 from sessionctx.dag.unixfs.target import Counts, Target
 from sessionctx.dag.unixfs.unpack import Action, Named, Tag, Write, unpack
-from sessionctx.dag.walk import Walk
+from sessionctx.dag.walk import Walk, always
 from sessionctx.errors import ExportError
 
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -46,7 +46,7 @@ async def export_to(
     whole = False
     try:
         tag: Tag = Named(target.base, target.root)
-        async with Walk(blocks, root, tag, unpack, whole=True) as found:
+        async with Walk(blocks, root, tag, unpack, whole=always) as found:
             writing = _Writing(target, found, progress, max_entries)
             await overlap(writing.gather, writing.write)
         await trio.to_thread.run_sync(target.finish)

@@ -43,6 +43,14 @@ class Part:
     file: Span
 
 
+def inside(part: Part) -> bool:
+    """Whether all bytes below a node are wanted."""
+    span, size = part.file, part.size
+    if span.start > part.start:
+        return False
+    return span.stop is None or (size is not None and part.start + size <= span.stop)
+
+
 def open_part(block: Block, part: Part) -> tuple[Node, Iterable[tuple[CID, Part]]]:
     """Read a node of a file: itself, and those below it that hold wanted bytes, in order.
 

@@ -11,7 +11,7 @@ from sessionctx.blocks import Blockstore
 from sessionctx.content import CID, Block, PBLink
 from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
 from sessionctx.dag.unixfs.node import Kind, Node, entries, need_directory, open_node
-from sessionctx.dag.unixfs.parts import Part, Span, check_part, open_part
+from sessionctx.dag.unixfs.parts import Part, Span, check_part, inside, open_part
 from sessionctx.dag.walk import AHEAD, MAX_DEPTH, Walk
 from sessionctx.errors import DagTooDeep, InvalidDag
 
@@ -84,7 +84,7 @@ def read_file(
         data = span.cut(node.payload, part.start)
         return (data,) if data else (), children
 
-    return Walk(blocks, root, Part(0, None, span), visit, ahead=ahead, narrow=True, whole=True)
+    return Walk(blocks, root, Part(0, None, span), visit, ahead=ahead, narrow=True, whole=inside)
 
 
 Piece: TypeAlias = tuple[int, bytes]
@@ -116,7 +116,7 @@ def read_pieces(
 
     tag = Part(0, None, span)
     return Walk(
-        blocks, root.cid, tag, visit, ahead=ahead, ahead_bytes=ahead_bytes, narrow=narrow, first=root, whole=True
+        blocks, root.cid, tag, visit, ahead=ahead, ahead_bytes=ahead_bytes, narrow=narrow, first=root, whole=inside
     )
 
 
