@@ -90,14 +90,10 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
         self._outermost = outermost
 
     def _choose(self) -> Session:
-        link = bound.get()
-        session = None if link is None else link.session
-        if session is not None and session.ended is None:
+        session = _live()
+        if session is not None:
             self._check_join(session)
         else:
-            if session is not None:
-                session.check_left()
-                _warn_of_leak(session)
             session = Session(name=self._name or "session", limits=self._limits or self._default_limits or Limits())
             self._owns = True
         if self._peers:
@@ -121,6 +117,9 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
 class fork(OwningScope):  # noqa: N801
     """Begin a new session that knows what the one bound here knows; leaving the block ends it.
 
+    Where none is bound, it knows nothing and has no parent. So whoever wants a budget of their own, and does not know
+    who calls, forks.
+
     Args:
         peers: asked in addition to the parent's; the parent does not get them.
         limits: its own budgets. It is held to the least of these and what its parent has left, and what it uses counts
@@ -128,7 +127,9 @@ class fork(OwningScope):  # noqa: N801
         name: default: its parent's name and ``"/fork"``.
 
     Raises (on entering):
-        NoSession, SessionEnded: there is nothing to fork.
+        SessionEnded: the bound session was cancelled, and its block is still open.
+
+    Warns `SessionLeakWarning` where `begin` does.
     """
 
     __slots__ = ("_limits", "_name", "_peers")
@@ -142,8 +143,9 @@ class fork(OwningScope):  # noqa: N801
         self._name = name
 
     def _choose(self) -> Session:
-        parent = current()
-        session = Session(name=self._name or f"{parent.name}/fork", limits=self._limits or Limits(), parent=parent)
+        parent = _live()
+        name = "session" if parent is None else f"{parent.name}/fork"
+        session = Session(name=self._name or name, limits=self._limits or Limits(), parent=parent)
         session.add_peers(self._peers)
         self._owns = True
         return session
@@ -177,6 +179,17 @@ class use(Scope[Session]):  # noqa: N801
     def _choose(self) -> Session:
         self._held.check_usable()
         return self._held
+
+
+def _live() -> Session | None:
+    """Return the session that is bound here; None where there is none, or one that has ended, which is told once."""
+    link = bound.get()
+    session = None if link is None else link.session
+    if session is None or session.ended is None:
+        return session
+    session.check_left()
+    _warn_of_leak(session)
+    return None
 
 
 def _warn_of_leak(session: Session) -> None:

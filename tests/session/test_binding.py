@@ -205,9 +205,14 @@ def test_outermost_raises_where_it_would_join_and_nowhere_else():
 # --- fork
 
 
-def test_fork_needs_something_to_fork():
-    with pytest.raises(NoSession), session.fork():
-        pytest.fail("entered")
+def test_a_fork_of_nothing_is_a_session_of_its_own():
+    """Who does not know the caller may fork: there is a session with these limits inside, in any case."""
+    with session.fork(["https://a.example"], limits=Limits(requests=5)) as s:
+        assert session.current() is s
+        assert s.parent is None
+        assert (s.name, s.limits, s.peers) == ("session", Limits(requests=5), ("https://a.example",))
+    assert s.ended
+    assert session.current(None) is None
 
 
 def test_a_fork_is_a_new_session_with_a_parent():

@@ -105,6 +105,23 @@ class Binding(RuleBasedStateMachine):
         self.stack.append(entered)
         return entered
 
+    def afresh(self, scope):
+        """Enter a scope that finds no live session: it begins one, and tells of a leak, unless a block must wind down."""
+        top = self.top
+        if top is not None and not top.left:
+            with pytest.raises(SessionEnded):  # cancelled, and its block is still open
+                scope.__enter__()
+            return None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            real = scope.__enter__()
+        leaks = [str(w.message) for w in caught if issubclass(w.category, SessionLeakWarning)]
+        assert len(leaks) == len(caught) == (0 if top is None or top.warned else 1)
+        assert all("session.leave()" in leak for leak in leaks)
+        if top is not None:
+            top.warned = True
+        return real
+
     @rule(peers=PEERS, name=NAMES, limits=LIMITS, outermost=st.booleans(), target=scopes)
     def begin(self, peers, name, limits, outermost):
         scope = session.begin(peers, limits=limits, name=name, outermost=outermost)
@@ -118,18 +135,9 @@ class Binding(RuleBasedStateMachine):
             assert scope.__enter__() is top.real
             top.add(peers)
             return self.push(scope, top, owns=False)
-        if top is not None and not top.left:
-            with pytest.raises(SessionEnded):  # cancelled, and its block is still open: it has to wind down
-                scope.__enter__()
+        real = self.afresh(scope)
+        if real is None:
             return self.nothing()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            real = scope.__enter__()
-        leaks = [str(w.message) for w in caught if issubclass(w.category, SessionLeakWarning)]
-        assert len(leaks) == len(caught) == (0 if top is None or top.warned else 1)
-        assert all("session.leave()" in leak for leak in leaks)
-        if top is not None:
-            top.warned = True
         model = Model(name or "session", limits or Limits(), list(dict.fromkeys(peers)), real=real)
         self.known.append(model)
         return self.push(scope, model, owns=True)
@@ -137,14 +145,17 @@ class Binding(RuleBasedStateMachine):
     @rule(peers=PEERS, name=NAMES, target=scopes)
     def fork(self, peers, name):
         scope, top = session.fork(peers, name=name), self.top
-        if top is None or not top.alive:
-            with pytest.raises(NoSession if top is None else SessionEnded):
-                scope.__enter__()
+        if top is not None and top.alive:
+            real = scope.__enter__()
+        elif (real := self.afresh(scope)) is None:
             return self.nothing()
-        real = scope.__enter__()
-        model = Model(name or real.name, top.limits, list(dict.fromkeys(peers)), parent=top, real=real)
-        assert name is not None or real.name.startswith(top.name)
-        top.forks.append(model)
+        else:
+            top = None
+        limits = Limits() if top is None else top.limits
+        model = Model(name or real.name, limits, list(dict.fromkeys(peers)), parent=top, real=real)
+        assert name is not None or real.name.startswith("session" if top is None else top.name)
+        if top is not None:
+            top.forks.append(model)
         self.known.append(model)
         return self.push(scope, model, owns=True)
 
@@ -320,33 +331,39 @@ class Player:
 
     async def begin(self, body, stack):
         top = stack[-1] if stack else None
-        if top is not None and not top.alive and not top.left:
-            with pytest.raises(SessionEnded), session.begin():
+        if top is None or not top.alive:
+            await self.afresh(session.begin(), body, stack)
+            return
+        scope = session.begin()
+        assert scope.__enter__() is top.real
+        await self.inside(scope, top, body, stack, owns=False)
+
+    async def fork(self, body, stack):
+        top = stack[-1] if stack else None
+        if top is None or not top.alive:
+            await self.afresh(session.fork(), body, stack)
+            return
+        scope = session.fork()
+        model = Model("", Limits(), [], parent=top, real=scope.__enter__())
+        top.forks.append(model)
+        await self.inside(scope, model, body, stack, owns=True)
+
+    async def afresh(self, scope, body, stack):
+        """No live session is bound."""
+        top = stack[-1] if stack else None
+        if top is not None and not top.left:
+            with pytest.raises(SessionEnded), scope:
                 pytest.fail("began")
             return
-        joins = top is not None and top.alive
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            scope = session.begin()
-            real = scope.__enter__()
-        expected = top is not None and not joins and not top.warned
+            model = Model("session", Limits(), [], real=scope.__enter__())
+        expected = top is not None and not top.warned
         assert [w.category for w in caught] == [SessionLeakWarning] * expected
         if expected:
             top.warned = True
             self.leaks += 1
-        model = top if joins else Model("session", Limits(), [], real=real)
-        assert real is model.real
-        await self.inside(scope, model, body, stack, owns=not joins)
-
-    async def fork(self, body, stack):
-        top = stack[-1] if stack else None
-        scope = session.fork()
-        if top is None or not top.alive:
-            with pytest.raises(NoSession if top is None else SessionEnded):
-                scope.__enter__()
-            return
-        model = Model("", Limits(), [], parent=top, real=scope.__enter__())
-        top.forks.append(model)
+        assert model.real.parent is None
         await self.inside(scope, model, body, stack, owns=True)
 
     async def inside(self, scope, model, body, stack, owns):
