@@ -31,7 +31,7 @@ async def _ls(chosen: Settings, wanted: Reference, asked: session.begin, *, reso
     with asked:
         async with (
             chosen.open_node() as node,
-            node.files.ls(wanted.cid, path=wanted.path, resolve=resolve) as entries,
+            node.files.ls(wanted.cid, path=wanted.path, detail=resolve) as entries,
         ):
             async for entry in entries:
                 count += 1

@@ -13,6 +13,7 @@ import trio
 from sessionctx import peers
 from sessionctx.cli.output import Output
 from sessionctx.cli.progress import is_live
+from sessionctx.dag import Progress
 from sessionctx.session import Session
 
 if TYPE_CHECKING:
@@ -114,9 +115,9 @@ class Live:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, _files: int, done: int) -> None:
-        """*done* bytes are written."""
-        self._done = done
+    def show(self, done: Progress) -> None:
+        """So much is *done*."""
+        self._done = done.bytes
 
     async def keep_fresh(self) -> None:
         """Redraw until cancelled."""

@@ -12,7 +12,10 @@ import attrs
 from sessionctx.cli.output import Output, printable
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from sessionctx.dag import Progress
 
 
 def is_live(output: Output) -> bool:
@@ -22,12 +25,12 @@ def is_live(output: Output) -> bool:
 
 @attrs.define(eq=False)
 class Bar:
-    """A line that says how far something is: ``with Bar(output, "adding") as bar: bar.show(files, bytes)``."""
+    """A line that says how far something is: ``with Bar(output, "adding") as bar: ... add(..., progress=bar.show)``."""
 
     _output: Output
     _label: str
     _total: int | None = None
-    _progress: Progress | None = attrs.field(default=None, init=False)
+    _progress: RichProgress | None = attrs.field(default=None, init=False)
     _task: TaskID | None = attrs.field(default=None, init=False)
 
     def __enter__(self) -> Self:
@@ -61,8 +64,10 @@ class Bar:
         if self._progress is not None:
             self._progress.stop()
 
-    def show(self, files: int, done: int) -> None:
-        """*files* and *done* bytes are finished so far."""
+    def show(self, done: Progress) -> None:
+        """So much is *done* so far."""
         if self._progress is not None and self._task is not None:
-            label = f"{self._label}: {files} files" if files > 1 else self._label
-            self._progress.update(self._task, completed=done, description=printable(label))
+            label = f"{self._label}: {done.files} files" if done.files > 1 else self._label
+            self._progress.update(
+                self._task, completed=done.bytes, total=done.total or self._total, description=printable(label)
+            )

@@ -17,15 +17,15 @@ from sessionctx.dag.opening import FIRST, Opening
 from sessionctx.dag.path import Ref, parse_ref, resolve
 from sessionctx.dag.reader import FileReader
 from sessionctx.dag.source import FromBytes, FromStream, Source
-from sessionctx.dag.unixfs.add import Added, Progress, add_path, add_pieces
+from sessionctx.dag.unixfs.add import Added, add_path, add_pieces
 from sessionctx.dag.unixfs.export import Exported, export_to
 from sessionctx.dag.unixfs.parts import Part
-from sessionctx.dag.unixfs.profile import PROFILES, V1_2025, Profile
+from sessionctx.dag.unixfs.profile import V1_2025, Profile, find_profile
+from sessionctx.dag.unixfs.progress import OnProgress
 from sessionctx.dag.unixfs.read import Entry, Listed, Stat, content_of, read_directory, read_file, stat_of
 from sessionctx.dag.unixfs.tar import TarChunks, naming
 from sessionctx.dag.unixfs.unpack import Folder, Named, Tag, unpack
 from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, Walk, always, check_ahead
-from sessionctx.errors import Unsupported
 
 MAX_ENTRIES: Final = 10_000_000
 """Files, folders and symlinks after which an export ends with an error."""
@@ -53,7 +53,7 @@ class Files:
         hidden: bool = False,
         mode: bool = False,
         mtime: bool = False,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> Added:
         """Add a file, folder or symlink by its path; or one file by its bytes, or as an async stream of bytes.
 
@@ -69,7 +69,7 @@ class Files:
             hidden: add files and folders in a folder whose names begin with a dot, too. Default: they are left out.
             mode: keep the permissions of files and folders, which changes the CID. Default: they are left out.
             mtime: keep when files, folders and symlinks were last changed, likewise. `export` sets what was kept.
-            progress: called with the files and the bytes which are stored so far.
+            progress: called with a `Progress`: the files and bytes which are stored so far.
 
         Raises:
             SourceUnreadable: a file or folder is absent, or may not be read.
@@ -95,7 +95,7 @@ class Files:
         target: str | os.PathLike[str],
         *,
         path: str = "",
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
         max_entries: int = MAX_ENTRIES,
     ) -> Exported:
         """Write a file, directory or symlink to *target*: whole, or not at all.
@@ -108,7 +108,7 @@ class Files:
             ref: what to export.
             target: where to; must not exist, its folder must.
             path: below *ref*.
-            progress: called with the files and the bytes which are written so far.
+            progress: called with a `Progress`: the files and bytes which are written so far, of how many.
             max_entries: how many files, folders and symlinks there may be; default 10 million.
 
         Raises:
@@ -179,6 +179,21 @@ class Files:
 
         return Opened("Files.open", start, self.default_limits)
 
+    async def read_bytes(self, ref: Ref, *, path: str = "", offset: int = 0, length: int | None = None) -> bytes:
+        """Return what is in a file, all at once: for files that fit in memory. `cat` and `open` read others.
+
+        Args:
+            ref: what to read.
+            path: below *ref*.
+            offset: the first byte wanted; default 0.
+            length: how many bytes at most; default: to the end.
+
+        Raises:
+            ValueError, PathNotFound, NotADirectory, NotAFile, InvalidDag, DagTooDeep, DecodeError: as `cat`.
+        """
+        async with self.cat(ref, path=path, offset=offset, length=length) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
     def cat(
         self, ref: Ref, *, path: str = "", offset: int = 0, length: int | None = None, ahead: int = AHEAD
     ) -> Opened[Flat[Part, bytes]]:
@@ -242,7 +257,7 @@ class Files:
 
         return Opened("Files.tar", start, self.default_limits)
 
-    def ls(self, ref: Ref, *, path: str = "", resolve: bool = False, ahead: int = AHEAD) -> Opened[Flat[Listed, Entry]]:
+    def ls(self, ref: Ref, *, path: str = "", detail: bool = False, ahead: int = AHEAD) -> Opened[Flat[Listed, Entry]]:
         """List a directory, however big, in little memory; entries come in the order in which they are kept::
 
             async with files.ls(cid) as entries:
@@ -251,45 +266,27 @@ class Files:
         Args:
             ref: the directory.
             path: below *ref*.
-            resolve: read the first block of each entry, to say what it is and how big; default: names and CIDs only.
+            detail: read the first block of each entry, to say what it is and how big; default: names and CIDs only.
             ahead: how many blocks are got at a time; default 32.
 
         Raises:
             PathNotFound, NotADirectory: on entering or while iterating.
             InvalidDag, DagTooDeep, DecodeError: while iterating, where the blocks contradict each other.
         """
-        return _ls(self._blocks, ref, path, resolve, ahead)
 
+        async def start(stack: AsyncExitStack) -> Flat[Listed, Entry]:
+            await stack.enter_async_context(opening_of(self._blocks, ref, path, listing=True))
+            found = await resolve(self._blocks, ref, path)
+            walk = read_directory(self._blocks, found.cid, detail=detail, ahead=ahead)
+            return Flat(await stack.enter_async_context(walk))
 
-def _ls(
-    blocks: Blockstore,
-    ref: Ref,
-    path: str,
-    read_entries: bool,  # noqa: FBT001
-    ahead: int,
-) -> Opened[Flat[Listed, Entry]]:
-    async def start(stack: AsyncExitStack) -> Flat[Listed, Entry]:
-        await stack.enter_async_context(opening_of(blocks, ref, path, listing=True))
-        found = await resolve(blocks, ref, path)
-        walk = read_directory(blocks, found.cid, resolve=read_entries, ahead=ahead)
-        return Flat(await stack.enter_async_context(walk))
-
-    return Opened("Files.ls", start, default_limits(blocks))
+        return Opened("Files.ls", start, self.default_limits)
 
 
 def check_range(offset: int, length: int | None) -> None:
     """:exc:`ValueError` where one is negative."""
     if offset < 0 or (length is not None and length < 0):
         raise ValueError(f"offset and length must not be negative: {offset}, {length}")
-
-
-def find_profile(profile: Profile | str) -> Profile:
-    """Return the profile of this name. :exc:`Unsupported`."""
-    if isinstance(profile, Profile):
-        return profile
-    if profile not in PROFILES:
-        raise Unsupported(f"there is no import profile {profile[:80]!r}; there are {', '.join(PROFILES)}")
-    return PROFILES[profile]
 
 
 def opening_of(blocks: Blockstore, ref: Ref, path: str, *, first: int | None = None, listing: bool = False) -> Opening:

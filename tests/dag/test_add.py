@@ -131,9 +131,10 @@ async def test_progress_tells_what_is_stored(tmp_path, plant):
 
     store, told = Watching(), []
 
-    def progress(files, size):
-        assert store.stored == size
-        told.append((files, size))
+    def progress(done):
+        assert store.stored == done.bytes
+        assert done.total is None
+        told.append((done.files, done.bytes))
 
     content = random.Random(0).randbytes(20 * MIB)
     added = await Files(store).add(plant(tmp_path / "in", {"a": content, "b": b"x"}), progress=progress)
@@ -283,7 +284,7 @@ async def test_a_file_that_changes_while_it_is_read_is_refused(store, tmp_path, 
     path.write_bytes(random.Random(0).randbytes(40 * MIB))
     left = [change]
 
-    def progress(files, size):
+    def progress(_):
         if left:
             left.pop()(path)
 
@@ -412,8 +413,8 @@ import os, signal, sys, trio
 from sessionctx.blocks import DiskBlockstore
 from sessionctx.dag import Files
 
-def progress(files, size):
-    if size >= 16 << 20:
+def progress(done):
+    if done.bytes >= 16 << 20:
         os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():

@@ -79,7 +79,7 @@ async def test_metadata_is_read_as_the_file_it_is_about(store, pb, file, folder,
             assert [chunk async for chunk in chunks] == [b"ello"]
         async with files.open(root.cid, path=name) as opened:
             assert await opened.read() == b"hello"
-    async with files.ls(root.cid, resolve=True) as entries:
+    async with files.ls(root.cid, detail=True) as entries:
         found = [entry async for entry in entries]
     assert [(entry.name, entry.kind, entry.size) for entry in found] == [(name, "file", 5) for name in "abc"]
     assert found[0].cid == about.cid

@@ -68,8 +68,9 @@ async def test_a_file_is_written_under_its_name_only_when_it_is_whole(files, out
     added = await files.add(content)
     seen = []
 
-    def progress(done, size):
-        seen.append((done, size))
+    def progress(done):
+        assert done.total == len(content)
+        seen.append((done.files, done.bytes))
         assert not out.exists()
         assert len(list(out.parent.iterdir())) == 1
 
@@ -123,6 +124,18 @@ async def test_permissions_and_times_are_set_where_they_are_said(files, store, o
     assert (out / "inner").stat().st_mtime == -5
     assert stat.S_IMODE(out.stat().st_mode) == 0o711
     assert out.stat().st_mtime == 7
+
+
+async def test_progress_says_how_much_there_will_be(files, store, out, plant, tmp_path, symlink):
+    """Of a folder as its links say, which is a little more than its files have."""
+    added = await files.add(plant(tmp_path / "in", {str(number): bytes(100_000) for number in range(30)}))
+    told = []
+    await files.export(added.cid, out, progress=told.append)
+    assert {done.total for done in told} == {told[-1].total}
+    assert told[-1].bytes == 3_000_000 <= told[-1].total < 3_010_000
+    await store.put(link := symlink(b"x"))
+    await files.export(link.cid, out.parent / "link", progress=told.append)
+    assert (told[-1].files, told[-1].bytes, told[-1].total) == (0, 0, 0)
 
 
 async def test_thousands_of_small_files_and_a_deep_folder(files, out, plant, tmp_path, tree):

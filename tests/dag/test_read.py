@@ -108,6 +108,19 @@ async def test_negative_ranges_are_refused(store):
     for options in ({"offset": -1}, {"length": -1}):
         with pytest.raises(ValueError, match="negative"):
             Files(store).cat(LEAF.cid, **options)
+        with pytest.raises(ValueError, match="negative"):
+            await Files(store).read_bytes(LEAF.cid, **options)
+
+
+async def test_a_small_file_is_read_at_once(store, file, folder):
+    root = folder([("f", file([LEAF, Block.of(b"more")], sizes=[4, 4]))])
+    await store.put_many([LEAF, Block.of(b"more"), file([LEAF, Block.of(b"more")], sizes=[4, 4]), root])
+    files = Files(store)
+    assert await files.read_bytes(f"{root.cid}/f") == b"leafmore"
+    assert await files.read_bytes(root.cid, path="f", offset=2, length=4) == b"afmo"
+    with pytest.raises(NotAFile):
+        await files.read_bytes(root.cid)
+    assert session.current(None) is None
 
 
 async def test_inline_bytes_come_before_the_links(store, file):
@@ -221,7 +234,7 @@ async def test_ls_names_the_entries(store, folder, symlink, file):
         ("d", big.cid, None, None),
     ]
     assert plain[0].total == 4
-    resolved = await ls(store, root.cid, resolve=True)
+    resolved = await ls(store, root.cid, detail=True)
     assert [(entry.name, entry.kind, entry.size) for entry in resolved] == [
         ("a", "file", 4),
         ("b", "directory", None),
@@ -249,8 +262,8 @@ async def test_ls_of_a_sharded_directory_reads_few_shards_ahead(slow, autojump_c
     store = slow(0)
     profile = Profile("small", 1, 10, 3, True, 8, 100, "block")
     added = await Files(store).add(tmp_path, profile=profile)
-    for resolve in (False, True):
-        found = await ls(store, added.cid, resolve=resolve)
+    for detail in (False, True):
+        found = await ls(store, added.cid, detail=detail)
         assert sorted(entry.name for entry in found) == sorted(str(number) for number in range(300))
     store.asked.clear()
     async with Files(store).ls(added.cid, ahead=2) as entries:
@@ -370,6 +383,7 @@ def test_under_asyncio_all_say_so(store, tmp_path):
         lambda: files.add(b""),
         lambda: files.stat(LEAF.cid),
         lambda: files.export(LEAF.cid, tmp_path / "x"),
+        lambda: files.read_bytes(LEAF.cid),
         lambda: enter(files.cat(LEAF.cid)),
         lambda: enter(files.ls(LEAF.cid)),
     ):

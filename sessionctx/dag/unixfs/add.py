@@ -22,10 +22,8 @@ from sessionctx.dag.unixfs.build import Built, FileBuilder
 from sessionctx.dag.unixfs.chunk import chunker_of
 from sessionctx.dag.unixfs.leaves import Leaves
 from sessionctx.dag.unixfs.profile import Profile
+from sessionctx.dag.unixfs.progress import OnProgress, Progress
 from sessionctx.dag.unixfs.scan import BATCH_BYTES, Batch, Scan, Step
-
-Progress = Callable[[int, int], object]
-"""Called with the files and the bytes that are done so far."""
 
 INLINE: Final = 256 * 1024
 """Bytes that are hashed without the cost of going to another thread and back."""
@@ -54,7 +52,7 @@ async def add_path(
     hidden: bool,
     mode: bool,
     mtime: bool,
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> Added:
     """Add a file, a folder or a symlink (as such). Errors as in :meth:`Scan.step`, and the store's."""
     keep_what_is_freed()
@@ -72,7 +70,7 @@ async def add_path(
     return Added(scan.built.cid, scan.built.total, scan.bytes, scan.files, scan.folders, scan.symlinks)
 
 
-async def add_pieces(blocks: Blockstore, pieces: Pieces, profile: Profile, *, progress: Progress | None) -> Added:
+async def add_pieces(blocks: Blockstore, pieces: Pieces, profile: Profile, *, progress: OnProgress | None) -> Added:
     """Add one file from its bytes."""
     keep_what_is_freed()
     making = _Making(pieces, profile)
@@ -86,11 +84,11 @@ async def add_pieces(blocks: Blockstore, pieces: Pieces, profile: Profile, *, pr
     return Added(making.built.cid, making.built.total, making.bytes)
 
 
-def _storing(blocks: Blockstore, progress: Progress | None) -> Callable[[Step], Awaitable[None]]:
+def _storing(blocks: Blockstore, progress: OnProgress | None) -> Callable[[Step], Awaitable[None]]:
     async def store(step: Step) -> None:
         await blocks.put_many(step.blocks)
         if progress is not None:
-            progress(step.files, step.bytes)
+            progress(Progress(step.files, step.bytes))
 
     return store
 

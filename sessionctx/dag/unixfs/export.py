@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +11,12 @@ import attrs
 import trio
 
 from sessionctx.blocks import Blockstore
-from sessionctx.content import CID
+from sessionctx.content import CID, Block
 from sessionctx.dag.overlap import overlap
-from sessionctx.dag.unixfs.add import Progress
+from sessionctx.dag.unixfs.progress import OnProgress, Progress
+from sessionctx.dag.unixfs.read import size_below
 from sessionctx.dag.unixfs.target import Counts, Target
-from sessionctx.dag.unixfs.unpack import Action, Named, Tag, Write, unpack
+from sessionctx.dag.unixfs.unpack import Action, Named, Step, Tag, Write, unpack
 from sessionctx.dag.walk import Walk, always
 from sessionctx.errors import ExportError
 
@@ -39,15 +40,28 @@ class Exported:
 
 
 async def export_to(
-    blocks: Blockstore, root: CID, path: str | os.PathLike[str], *, progress: Progress | None, max_entries: int
+    blocks: Blockstore, root: CID, path: str | os.PathLike[str], *, progress: OnProgress | None, max_entries: int
 ) -> Exported:
     """Write the file, directory or symlink *root* to *path*, which must not exist. See `Files.export`."""
     target = await trio.to_thread.run_sync(Target, path)
     whole = False
+    total: int | None = None
+
+    def visit(block: Block, tag: Tag) -> Step:
+        nonlocal total
+        step = unpack(block, tag)
+        if total is None:  # it is the root
+            total = size_below(block)
+        return step
+
+    def report(counts: Counts) -> None:
+        if progress is not None:
+            progress(Progress(counts.files, counts.bytes, total))
+
     try:
         tag: Tag = Named(target.base, target.root)
-        async with Walk(blocks, root, tag, unpack, whole=always) as found:
-            writing = _Writing(target, found, progress, max_entries)
+        async with Walk(blocks, root, tag, visit, whole=always) as found:
+            writing = _Writing(target, found, report, max_entries)
             await overlap(writing.gather, writing.write)
         await trio.to_thread.run_sync(target.finish)
         if (syncing := target.syncing()) is not None:
@@ -66,11 +80,11 @@ class _Writing:
     """Writes what arrives; what arrives while something is being written is written together."""
 
     def __init__(
-        self, target: Target, found: Walk[Tag, Iterable[Action]], progress: Progress | None, limit: int
+        self, target: Target, found: Walk[Tag, Iterable[Action]], report: Callable[[Counts], None], limit: int
     ) -> None:
         self._target = target
         self._found = found
-        self._progress = progress
+        self._report = report
         self._limit = limit
         self._busy = False
 
@@ -93,8 +107,7 @@ class _Writing:
         self._busy = False
         counts = self._target.counts
         _check_count(counts, self._limit)
-        if self._progress is not None:
-            self._progress(counts.files, counts.bytes)
+        self._report(counts)
 
 
 def _check_count(counts: Counts, limit: int) -> None:

@@ -9,6 +9,8 @@ from typing import Final, Literal
 
 import attrs
 
+from sessionctx.errors import Unsupported
+
 
 @attrs.frozen
 class Profile:
@@ -40,3 +42,12 @@ V0_2015: Final = Profile("unixfs-v0-2015", 0, 256 * 1024, 174, False, 256, 256 *
 
 PROFILES: Final = {profile.name: profile for profile in (V1_2025, V0_2015)}
 """The profiles by their names."""
+
+
+def find_profile(profile: Profile | str) -> Profile:
+    """Return the profile of this name. :exc:`Unsupported`."""
+    if isinstance(profile, Profile):
+        return profile
+    if profile not in PROFILES:
+        raise Unsupported(f"there is no import profile {profile[:80]!r}; there are {', '.join(PROFILES)}")
+    return PROFILES[profile]

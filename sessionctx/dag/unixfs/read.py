@@ -70,6 +70,14 @@ def stat_of(block: Block) -> Stat:
     )
 
 
+def size_below(block: Block) -> int | None:
+    """Return how many bytes of files its first block promises of a file or directory, see `Progress`; else None."""
+    node = open_node(block)
+    if node.kind == "directory":
+        return sum(link.tsize or 0 for link in node.links)
+    return None if node.kind == "metadata" else node.size
+
+
 def read_file(
     blocks: Blockstore, root: CID, offset: int = 0, length: int | None = None, *, ahead: int = AHEAD
 ) -> Walk[Part, Iterable[bytes]]:
@@ -135,9 +143,9 @@ Listed: TypeAlias = "Place | PBLink"
 
 
 def read_directory(
-    blocks: Blockstore, root: CID, *, resolve: bool = False, ahead: int = AHEAD
+    blocks: Blockstore, root: CID, *, detail: bool = False, ahead: int = AHEAD
 ) -> Walk[Listed, Iterable[Entry]]:
-    """Walk the entries of a directory; with *resolve*, the first block of each is read to say what it is."""
+    """Walk the entries of a directory; with *detail*, the first block of each is read to say what it is."""
 
     def visit(block: Block, tag: Listed) -> tuple[Iterable[Entry], Iterable[tuple[CID, Listed]]]:
         node = open_node(block)
@@ -149,7 +157,7 @@ def read_directory(
         if tag is TOP:
             need_directory(node)
         found = directory_links(node, tag)
-        if resolve:
+        if detail:
             return (), _entries_and_shards(found)
         if not node.sharded:
             return (Entry(link.name or "", link.cid, link.tsize) for link in node.links), ()
