@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sessionctx import errors as errors
+    from sessionctx import peers as peers
+    from sessionctx import serve as serve
     from sessionctx import session as session
     from sessionctx.content import CID as CID
     from sessionctx.content import Block as Block
     from sessionctx.node import Node as Node
 
-__all__ = ["CID", "Block", "Node", "errors", "session"]
+__all__ = ["CID", "Block", "Node", "errors", "peers", "serve", "session"]
 
 _HOMES = {"CID": "sessionctx.content", "Block": "sessionctx.content", "Node": "sessionctx.node"}
-_MODULES = {"errors", "session"}
+_MODULES = {"errors", "peers", "serve", "session"}
 
 if not TYPE_CHECKING:
 

@@ -97,7 +97,7 @@ class _Pack:
                 async for chunk in chunks:
                     await output.raw(chunk)
             return Result({"root": str(wanted.cid), "blocks": chunks.blocks, "bytes": chunks.bytes})
-        summary = await dag.write_car(
+        summary = await dag.export_car(
             wanted.cid, self._target, path=wanted.path, version=self._version, index=self._index
         )
         await output.data("car", str(wanted.cid), root=str(wanted.cid), path=str(self._target))

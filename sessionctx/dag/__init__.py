@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sessionctx.dag.car_export import CarChunks, CarSummary, car_stream, export_car
-from sessionctx.dag.car_file import write_car
+from sessionctx.dag.car_file import export_car
 from sessionctx.dag.car_import import import_car
-from sessionctx.dag.dag import Dag
+from sessionctx.dag.car_stream import CarChunks, CarSummary, car_stream
+from sessionctx.dag.dag import Dag, Fetched
 from sessionctx.dag.files import Files
 from sessionctx.dag.path import Ref, Resolved, resolve
 from sessionctx.dag.reader import FileReader
@@ -40,6 +40,7 @@ __all__ = [
     "Dag",
     "Entry",
     "Exported",
+    "Fetched",
     "FileBuilder",
     "FileReader",
     "Files",
@@ -57,5 +58,4 @@ __all__ = [
     "make_chunker",
     "resolve",
     "walk",
-    "write_car",
 ]

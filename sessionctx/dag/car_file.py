@@ -20,7 +20,8 @@ import trio
 from sessionctx import session
 from sessionctx.blocks import Blockstore
 from sessionctx.content import CID, carindex, carv2
-from sessionctx.dag.car_export import CarSummary, Scope, car_stream
+from sessionctx.dag.car_stream import CarSummary, Scope, car_stream
+from sessionctx.dag.path import Ref
 from sessionctx.errors import TargetExists, TargetUnwritable
 
 T = TypeVar("T")
@@ -28,9 +29,9 @@ Version = Literal[1, 2]
 
 
 @session.operation
-async def write_car(
+async def export_car(
     blocks: Blockstore,
-    root: CID,
+    ref: Ref,
     target: str | os.PathLike[str],
     *,
     path: str = "",
@@ -39,13 +40,13 @@ async def write_car(
     version: Version = 1,
     index: bool = True,
 ) -> CarSummary:
-    """Write the DAG below *root* to the file *target*, which must not exist.
+    """Write what is below a CID or path to the CAR file *target*, which must not exist: whole, or not at all.
 
     Args:
         blocks: where to get the blocks.
-        root: where the path begins; the header names it.
+        ref: where to begin; the header names its CID.
         target: where to; it gets its name when all is written, and on the disk.
-        path: below *root*.
+        path: below *ref*.
         scope: how much of what the path leads to, as for `car_stream`.
         span: bytes of a file, as for `car_stream`.
         version: of the CAR; default 1.
@@ -64,7 +65,7 @@ async def write_car(
 
     async with (
         _Appearing(Path(target)) as file,
-        car_stream(blocks, root, path=path, scope=scope, span=span, note=note if wanted else None) as chunks,
+        car_stream(blocks, ref, path=path, scope=scope, span=span, note=note if wanted else None) as chunks,
     ):
         size = 0
         if version == 2:

@@ -15,7 +15,7 @@ import trio
 from sessionctx import session
 from sessionctx.blocks import Blockstore
 from sessionctx.content import CID, Block, CarDecoder, verify
-from sessionctx.dag.car_export import CarSummary
+from sessionctx.dag.car_stream import CarSummary
 from sessionctx.dag.overlap import overlap
 from sessionctx.dag.source import FromBytes, FromFile, FromStream, Pieces, Source
 from sessionctx.errors import CarError, SessionctxError

@@ -1,21 +1,36 @@
-"""DAGs of any codec: get, walk, resolve, CAR."""
+"""DAGs of any codec: get, put, fetch, walk, resolve, CAR."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+
+import attrs
 
 from sessionctx import session
 from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.content import CID, DAG_CBOR, DAG_PB, SHA2_256, Block, PBNode, Value, dagpb, encode
-from sessionctx.dag.car_export import CarChunks, CarSummary, Scope, Sink, car_stream, export_car
-from sessionctx.dag.car_file import Version, write_car
+from sessionctx.dag.car_file import Version, export_car
 from sessionctx.dag.car_import import import_car
+from sessionctx.dag.car_stream import CarChunks, CarSummary, Scope, car_stream
 from sessionctx.dag.opened import Opened
-from sessionctx.dag.path import Ref, Resolved, decode_data, enter, parse_ref, resolve
+from sessionctx.dag.path import Ref, Resolved, decode_data, enter, resolve
 from sessionctx.dag.source import Source
-from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, MAX_DEPTH, Walk, walk
+from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, MAX_DEPTH, Walk, check_ahead, walk
 from sessionctx.errors import DecodeError
+
+
+@attrs.frozen
+class Fetched:
+    """What is in the store now."""
+
+    cid: CID
+    """Where the path has led: the root of what was fetched."""
+    blocks: int
+    """Blocks at and below it, each counted once."""
+    bytes: int
+    """Their bytes."""
 
 
 class Dag:
@@ -77,33 +92,58 @@ class Dag:
         await self._blocks.put(block)
         return block.cid
 
+    @session.operation
+    async def fetch(self, ref: Ref, *, path: str = "") -> Fetched:
+        """Bring all that is below a CID or path into the store; what is there already is not asked for again.
+
+        It returns once all blocks are stored, and safe from a loss of power if the store offers ``sync()``. If it is
+        cancelled or fails, what was stored stays good. (`Files.export` writes to files, too.)
+
+        Raises:
+            PathNotFound, NotADirectory: *path* leads nowhere.
+            DagTooDeep, DecodeError, Unsupported: as `walk`.
+        """
+        async with self.walk(ref, path=path) as found:
+            blocks = size = 0
+            async for block in found:
+                blocks, size = blocks + 1, size + len(block.data)
+        await self._blocks.sync()
+        return Fetched(found.root, blocks, size)
+
     def walk(
         self,
-        root: CID,
+        ref: Ref,
         *,
+        path: str = "",
         ahead: int = AHEAD,
         ahead_bytes: int = AHEAD_BYTES,
         dups: bool = False,
         max_depth: int = MAX_DEPTH,
         links: Callable[[Block], Iterable[CID]] | None = None,
-    ) -> Walk[None, Block]:
-        """Walk the blocks below *root*, depth first, fetching ahead; see `sessionctx.dag.walk`."""
-        return walk(
-            self._blocks, root, ahead=ahead, ahead_bytes=ahead_bytes, dups=dups, max_depth=max_depth, links=links
-        )
+    ) -> Opened[Walk[None, Block]]:
+        """Walk the blocks below a CID or path, depth first, fetching ahead; see `sessionctx.dag.walk`::
+
+        async with dag.walk(ref) as found:
+            async for block in found: ...
+        """
+        check_ahead(ahead)
+
+        async def start(stack: AsyncExitStack) -> Walk[None, Block]:
+            root = (await resolve(self._blocks, ref, path)).cid
+            walking = walk(
+                self._blocks, root, ahead=ahead, ahead_bytes=ahead_bytes, dups=dups, max_depth=max_depth, links=links
+            )
+            return await stack.enter_async_context(walking)
+
+        return Opened("Dag.walk", start, self.default_limits)
 
     def car(
-        self, root: CID, *, path: str = "", scope: Scope = "all", span: str | None = None, dups: bool = False
+        self, ref: Ref, *, path: str = "", scope: Scope = "all", span: str | None = None, dups: bool = False
     ) -> Opened[CarChunks]:
-        """Open the DAG below *root* as a CAR, in chunks of bytes; see `sessionctx.dag.car_stream`."""
-        return car_stream(self._blocks, root, path=path, scope=scope, span=span, dups=dups)
+        """Open what is below a CID or path as a CAR, in chunks of bytes; see `sessionctx.dag.car_stream`."""
+        return car_stream(self._blocks, ref, path=path, scope=scope, span=span, dups=dups)
 
-    @session.operation
-    async def export_car(self, root: CID, sink: Sink) -> CarSummary:
-        """Write the whole DAG below *root* to *sink* as a CAR; see `sessionctx.dag.export_car`."""
-        return await export_car(self._blocks, root, sink)
-
-    async def write_car(
+    async def export_car(
         self,
         ref: Ref,
         target: str | os.PathLike[str],
@@ -114,10 +154,9 @@ class Dag:
         version: Version = 1,
         index: bool = True,
     ) -> CarSummary:
-        """Write what is below a CID or path to a CAR file, whole or not at all; see `sessionctx.dag.write_car`."""
-        cid, segments = parse_ref(ref, path)
-        return await write_car(
-            self._blocks, cid, target, path="/".join(segments), scope=scope, span=span, version=version, index=index
+        """Write what is below a CID or path to a CAR file, whole or not at all; see `sessionctx.dag.export_car`."""
+        return await export_car(
+            self._blocks, ref, target, path=path, scope=scope, span=span, version=version, index=index
         )
 
     @session.operation

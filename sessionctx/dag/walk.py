@@ -52,7 +52,8 @@ class Walk(Generic[T, V]):
     ) -> None:
         check_ahead(ahead)
         self._blocks = blocks
-        self._root = root
+        self.root = root
+        """Where it began."""
         self._whole = whole
         self._loads: Loads | None = None
         self._frontier: Frontier[T, V] = Frontier(
@@ -79,7 +80,7 @@ class Walk(Generic[T, V]):
         self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
         if isinstance(self._blocks, NetworkBlocks) and self._blocks.routers:
-            self._context.run(self._nursery.start_soon, self._blocks.search_beside, self._root)
+            self._context.run(self._nursery.start_soon, self._blocks.search_beside, self.root)
         return self
 
     async def __aexit__(

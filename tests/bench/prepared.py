@@ -130,8 +130,7 @@ def _added(folder: Path, source, size: int) -> Content:
 
     async def main() -> CID:
         root = (await Files(store).add(source())).cid
-        async with await trio.open_file(folder / "content.car", "wb") as file:
-            await export_car(store, root, file.write)
+        await export_car(store, root, folder / "content.car")
         return root
 
     store = CarBlocks(folder / "added.car")

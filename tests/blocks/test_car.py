@@ -129,7 +129,7 @@ async def test_what_a_node_writes_it_reads(tmp_path, version, index):
     for n in range(50):
         (tmp_path / "in" / f"file {n}").write_bytes(bytes([n]) * 1000)
     root = (await node.files.add(tmp_path / "in")).cid
-    summary = await node.dag.write_car(root, tmp_path / "some.car", version=version, index=index)
+    summary = await node.dag.export_car(root, tmp_path / "some.car", version=version, index=index)
     assert (summary.blocks, summary.roots) == (51, (root,))
     data = (tmp_path / "some.car").read_bytes()
     if version == 2:

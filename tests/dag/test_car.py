@@ -80,18 +80,14 @@ async def test_a_car_holds_the_dag_once_in_depth_first_order(store, added):
 
 
 async def test_a_dag_comes_back_from_its_car(store, added, tmp_path, tree):
-    written = []
-
-    async def sink(data):
-        await trio.lowlevel.checkpoint()
-        written.append(data)
-
-    said = await Dag(store).export_car(added.cid, sink)
+    async with Dag(store).car(added.cid) as chunks:
+        written = [chunk async for chunk in chunks]
+    path = tmp_path / "some.car"
+    said = await Dag(store).export_car(added.cid, path)
+    assert path.read_bytes() == b"".join(written)
     other = MemoryBlockstore()
     for source in (b"".join(written), pieces(written)):
         assert await Dag(other).import_car(source) == said
-    path = tmp_path / "some.car"
-    path.write_bytes(b"".join(written))
     assert await import_car(other, path) == said
     await Files(other).export(added.cid, tmp_path / "out")
     assert tree(tmp_path / "out") == tree(tmp_path / "in")

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from sessionctx import session
+from sessionctx import Node, session
+from sessionctx.blocks import MemoryBlockstore
 from sessionctx.content import CID, DAG_CBOR, IDENTITY, Block, dagcbor
-from sessionctx.dag import Dag, Files, Walk, walk
+from sessionctx.dag import Dag, Fetched, Files, Walk, walk
 from sessionctx.errors import BlockNotFound, DagTooDeep, DecodeError, NotInTrio, Unsupported
+from sessionctx.testing.fakes import FakePeer
 
 KIB = 1024
 
@@ -367,3 +369,59 @@ def test_under_asyncio_a_walk_says_so(store):
 
     with pytest.raises(NotInTrio, match="asyncio"):
         asyncio.run(main())
+
+
+# --- fetch
+
+
+@given(blocks=dags())
+def test_fetch_brings_all_below_a_path_into_the_store(blocks):
+    """All that a walk of the end of the path finds is in the store afterwards, and counted once; nothing else is."""
+    above = data_block({"a": {"b": blocks[-1].cid}, "else": data_block("else").cid})
+
+    async def main():
+        synced = []
+
+        class Store(MemoryBlockstore):
+            async def sync(self):
+                await super().sync()
+                synced.append(self.statistics())
+
+        store = Store()
+        node = Node.over(store)
+        peer = FakePeer.holding("fake://a", [above, *blocks, data_block("else")])
+        with session.begin(peers=[peer]):
+            fetched = await node.dag.fetch(above.cid, path="a/b")
+            assert await node.dag.fetch(f"{above.cid}/a/b") == fetched
+        wanted = {block.cid: block for block in blocks if block.cid in set(in_order(blocks, dups=False))}
+        assert fetched == Fetched(blocks[-1].cid, len(wanted), sum(len(block.data) for block in wanted.values()))
+        assert [await store.get(cid) for cid in wanted] == list(wanted.values())
+        assert store.statistics().blocks == len(wanted) + 1
+        assert sorted(peer.asked) == sorted([above.cid, *wanted]), "nothing twice"
+        assert synced == [store.statistics()] * 2
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+async def test_fetch_says_what_is_missing_and_keeps_the_rest(autojump_clock):
+    leaf, gone = data_block("leaf"), data_block("gone")
+    root = data_block([leaf.cid, gone.cid])
+    node = Node.over(MemoryBlockstore())
+    with session.begin(peers=[FakePeer.holding("fake://a", [root, leaf])]), pytest.raises(BlockNotFound) as caught:
+        await node.dag.fetch(root.cid)
+    assert str(gone.cid) in str(caught.value)
+    assert await node.store.has(root.cid)
+    assert await node.store.has(leaf.cid)
+
+
+async def test_a_walk_may_begin_at_the_end_of_a_path(store):
+    leaf = data_block("leaf")
+    middle = data_block([leaf.cid])
+    root = data_block({"a": middle.cid})
+    await store.put_many([leaf, middle, root])
+    async with Dag(store).walk(f"{root.cid}/a") as walking:
+        assert await cids(walking) == [middle.cid, leaf.cid]
+    async with Dag(store).walk(root.cid, path="a/0") as walking:
+        assert await cids(walking) == [leaf.cid]
+    with pytest.raises(ValueError, match="ahead"):
+        Dag(store).walk(root.cid, ahead=0)

@@ -5,18 +5,17 @@ Source: ipld.io/specs/transport/car/carv1, and the trustless gateway specificati
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Final, Literal, TypeAlias
 
 import attrs
 import trio
 
-from sessionctx import session
 from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.content import CID, RAW, Block, car
 from sessionctx.dag.opened import Opened
-from sessionctx.dag.path import Resolved, resolve
+from sessionctx.dag.path import Ref, Resolved, resolve
 from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
 from sessionctx.dag.unixfs.node import open_node
 from sessionctx.dag.unixfs.parts import Part, Span, open_part
@@ -26,9 +25,6 @@ from sessionctx.errors import DecodeError
 
 Scope: TypeAlias = Literal["all", "entity", "block"]
 """How much of a DAG: all of it; the one file or directory, without what a directory's entries name; the one block."""
-Sink: TypeAlias = Callable[[bytes], Awaitable[object]]
-"""Where bytes go, such as ``stream.send_all`` or the ``write`` of a file opened by trio."""
-
 Note: TypeAlias = Callable[[CID, int], object]
 """Is told where the section of each block begins."""
 
@@ -170,7 +166,7 @@ class CarChunks:
 
 def car_stream(
     blocks: Blockstore,
-    root: CID,
+    ref: Ref,
     *,
     path: str = "",
     scope: Scope = "all",
@@ -180,9 +176,9 @@ def car_stream(
     max_depth: int = MAX_DEPTH,
     note: Note | None = None,
 ) -> Opened[CarChunks]:
-    """Open the DAG below *root* as a CAR: depth first, each block once, blocks fetched ahead::
+    """Open what is below a CID or path as a CAR: depth first, each block once, blocks fetched ahead::
 
-        async with car_stream(blocks, root) as chunks:
+        async with car_stream(blocks, ref) as chunks:
             async for chunk in chunks: ...
 
     On entering, the path is resolved and the first block read, so that what is not there is known before the first
@@ -190,8 +186,8 @@ def car_stream(
 
     Args:
         blocks: where to get the blocks.
-        root: where the path begins; the header names it as the root.
-        path: below *root*; the blocks on the way to its end come first.
+        ref: where to begin; the header names its CID as the root.
+        path: below *ref*; the blocks on the way to its end come first.
         scope: how much of what the path leads to; default ``"all"``.
         span: ``from:to``, bytes of the file, inclusive, ``*`` for the end, negative from the end. Implies ``"entity"``.
         dups: repeat a block wherever it is linked again; default: each once.
@@ -206,7 +202,7 @@ def car_stream(
     wanted = parse_span(span) if span is not None else (0, None)
 
     async def start(stack: AsyncExitStack) -> CarChunks:
-        found = await resolve(blocks, root, path)
+        found = await resolve(blocks, ref, path)
         trail = [await blocks.get(cid) for cid in found.trail]
         await blocks.get(found.cid)
         visit = _entity(wanted) if span is not None or scope == "entity" else _all if scope == "all" else _alone
@@ -223,12 +219,3 @@ def car_stream(
         return CarChunks(found, trail, await stack.enter_async_context(walk), note)
 
     return Opened("car_stream", start, default_limits(blocks))
-
-
-@session.operation
-async def export_car(blocks: Blockstore, root: CID, sink: Sink) -> CarSummary:
-    """Write the whole DAG below *root* to *sink* as a CAR. Errors as for :func:`car_stream`, and those of *sink*."""
-    async with car_stream(blocks, root) as chunks:
-        async for chunk in chunks:
-            await sink(chunk)
-    return CarSummary(chunks.roots, chunks.blocks, chunks.bytes)
