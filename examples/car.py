@@ -1,4 +1,4 @@
-"""Keep a folder as one CAR file, and read it back into another node: python car.py FOLDER."""
+"""Keep a folder as one CAR file, and read it back into another node: python car.py FOLDER"""
 
 import sys
 
@@ -10,10 +10,9 @@ from sessionctx import Node
 async def main(folder: str) -> None:
     async with Node.open() as alice, Node.open() as bob:
         added = await alice.files.add(folder)
-        async with await trio.open_file("folder.car", "wb") as file:
-            await alice.dag.export_car(added.cid, file.write)
+        await alice.dag.export_car(added.cid, "folder.car")
 
-        summary = await bob.dag.import_car("folder.car")
+        summary = await bob.dag.import_car("folder.car")  # which verifies every block
         print(f"{summary.blocks} blocks below {summary.roots[0]}")
         await bob.files.export(added.cid, "fetched")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -59,44 +62,111 @@ async def run(cwd: Path, *arguments: object) -> str:
     return done.stdout.decode()
 
 
+async def line_of(stream: trio.abc.ReceiveStream) -> str:
+    """Read until a line is there; to the end if it ends before."""
+    said = b""
+    while not said.endswith(b"\n") and (piece := await stream.receive_some()):
+        said += piece
+    return said.decode()
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_each_example_is_small_and_tested():
-    assert set(EXAMPLES) == {*TAKE_GATEWAYS, *TAKE_A_FOLDER, *READ_A_FILE}
+def test_each_example_is_small_tested_and_listed():
+    listed = re.findall(r"^\| `(\w+\.py)` \|", (ROOT / "docs" / "how-to" / "examples.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == list(EXAMPLES)
+    assert len(EXAMPLES) == 10
+    tests = Path(__file__).read_text()
     for name, path in EXAMPLES.items():
         source = path.read_text()
-        assert ast.get_docstring(ast.parse(source)), name
-        assert len(source.splitlines()) <= 30, name
+        assert f"python {name}" in (ast.get_docstring(ast.parse(source)) or ""), name
+        assert len(source.splitlines()) < 30, name
+        assert tests.count(f'"{name}"') >= 1, name
 
 
-TAKE_GATEWAYS = ["many_gateways.py", "events.py", "fork.py"]
-TAKE_A_FOLDER = ["share_and_fetch.py", "car.py"]
-READ_A_FILE = ["seek.py"]
-
-
-@pytest.mark.parametrize("name", TAKE_GATEWAYS)
+@pytest.mark.parametrize("name", ["fetch.py", "who_served.py"])
 async def test_an_example_fetches_from_gateways(name, shared, elsewhere):
     out = await run(elsewhere, EXAMPLES[name], shared.cid, *shared.urls)
-    assert out
+    assert tree(elsewhere / "fetched") == tree(shared.folder)
+    if name == "fetch.py":
+        assert out.endswith("2 files, 2560003 bytes of about 2560218\n2 files are in fetched\n")
+    else:
+        said = re.findall(r"^(\S+) is good: \d+ of \d+ requests served, (\d+) bytes$", out, re.MULTILINE)
+        assert {url for url, _ in said} <= set(shared.urls)
+        assert sum(int(size) for _, size in said) > 1_500_000, "two of its three pieces are the same"
+        assert re.search(rf"^{said[0][0]} sent baf\w+ after \d+\.\d ms$", out, re.MULTILINE)
+
+
+async def test_look_inside(shared, elsewhere):
+    out = await run(elsewhere, EXAMPLES["look_inside.py"], shared.cid, "a.txt", *shared.urls)
+    assert [line.split(maxsplit=2) for line in out.splitlines()] == [
+        ["file", "3", "a.txt"],
+        ["directory", "0", "deep er"],
+        ["one"],
+    ]
+
+
+async def test_publish(shared, elsewhere, nursery):
+    """It serves until it is interrupted, and what it served is pinned."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES["publish.py"]), str(shared.folder)]
+    process = await nursery.start(
+        partial(trio.run_process, command, cwd=elsewhere, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    )
+    said = await line_of(process.stdout)
+    url = re.fullmatch(rf"2 files are at (\S+)/ipfs/{shared.cid}\n", said)[1]
+    async with Node.open(peers=[url]) as node:
+        await node.files.export(shared.cid, elsewhere / "fetched")
+    process.send_signal(signal.SIGINT)
+    await process.wait()
+    assert tree(elsewhere / "fetched") == tree(shared.folder)
+    async with Node.open(elsewhere / "data") as node:
+        assert [pin.cid for pin in await node.pins.list()] == [shared.cid]
+
+
+async def test_mirror(shared, elsewhere):
+    out = await run(elsewhere, EXAMPLES["mirror.py"], shared.cid, *shared.urls)
+    assert re.fullmatch(r"6 blocks, \d+ bytes are kept\n", out)
+    async with Node.open(elsewhere / "data") as node:  # it has nobody to ask
+        assert [pin.cid for pin in await node.pins.list()] == [shared.cid]
+        await node.files.export(shared.cid, elsewhere / "fetched")
     assert tree(elsewhere / "fetched") == tree(shared.folder)
 
 
-@pytest.mark.parametrize("name", TAKE_A_FOLDER)
-async def test_an_example_shares_a_folder(name, shared, elsewhere):
-    out = await run(elsewhere, EXAMPLES[name], shared.folder)
-    assert str(shared.cid) in out
-    assert tree(elsewhere / "fetched") == tree(shared.folder)
+async def test_many(shared, elsewhere):
+    absent = CID.of(b"nobody has this")
+    out = await run(elsewhere, EXAMPLES["many.py"], shared.urls[0], absent, shared.cid)
+    assert f"{shared.cid} is here\n" in out
+    assert f"{absent} is not: " in out
+    assert tree(elsewhere / str(shared.cid)) == tree(shared.folder)
 
 
-@pytest.mark.parametrize("name", READ_A_FILE)
-async def test_an_example_reads_a_file(name, shared, elsewhere):
-    out = await run(elsewhere, EXAMPLES[name], f"{shared.cid}/deep er/b.bin", *shared.urls)
+async def test_documents(elsewhere):
+    out = await run(elsewhere, EXAMPLES["documents.py"])
+    assert re.fullmatch(r"the diary is called bafyrei\w+\nA walk\nb'pretend that this is a photo'\n", out)
+
+
+async def test_seek(shared, elsewhere):
+    out = await run(elsewhere, EXAMPLES["seek.py"], f"{shared.cid}/deep er/b.bin", *shared.urls)
     first, last, count = out.splitlines()
     assert first.endswith(bytes(range(8)).hex())
     assert last.endswith(bytes(range(248, 256)).hex())
     assert re.fullmatch(r"2560000 bytes, of which \d+ were fetched", count)
+
+
+async def test_budget(shared, elsewhere):
+    names = [f"{shared.cid}/deep er/b.bin", f"{shared.cid}/a.txt"]
+    out = await run(elsewhere, EXAMPLES["budget.py"], shared.urls[0], *names)
+    big, small = out.splitlines()
+    assert big.startswith(f"{names[0]}: the preview has used up its limit of 500000 bytes")
+    assert small == f"{names[1]}: b'one'"
+
+
+async def test_car(shared, elsewhere):
+    out = await run(elsewhere, EXAMPLES["car.py"], shared.folder)
+    assert out == f"6 blocks below {shared.cid}\n"
+    assert tree(elsewhere / "fetched") == tree(shared.folder)
 
 
 # --- pages

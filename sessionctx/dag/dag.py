@@ -121,10 +121,12 @@ class Dag:
         max_depth: int = MAX_DEPTH,
         links: Callable[[Block], Iterable[CID]] | None = None,
     ) -> Opened[Walk[None, Block]]:
-        """Walk the blocks below a CID or path, depth first, fetching ahead; see `sessionctx.dag.walk`::
+        """Walk the blocks below a CID or path, depth first, fetching ahead::
 
-        async with dag.walk(ref) as found:
-            async for block in found: ...
+            async with dag.walk(ref) as found:
+                async for block in found: ...
+
+        The other arguments are those of `sessionctx.dag.walk`.
         """
         check_ahead(ahead)
 

@@ -1,10 +1,10 @@
-"""See what a session does, as it does it: python events.py CID URL..."""
+"""See what each gateway does, and has done: python who_served.py CID GATEWAY..."""
 
 import sys
 
 import trio
 
-from sessionctx import CID, Node, session
+from sessionctx import Node, peers, session
 from sessionctx.session import events
 
 
@@ -16,11 +16,13 @@ def show(event: events.Event) -> None:
             print(f"{peer} did not: {reason}")
 
 
-async def main(cid: CID, urls: list[str]) -> None:
+async def main(cid: str, gateways: list[str]) -> None:
     async with Node.open() as node:
-        with session.begin(peers=urls) as s:
+        with session.begin(peers=gateways) as s:
             s.subscribe(show)
             await node.files.export(cid, "fetched")
+        for peer in peers.statistics(s):
+            print(f"{peer.url} is {peer.state}: {peer.found} of {peer.asked} requests served, {peer.bytes} bytes")
 
 
-trio.run(main, CID.parse(sys.argv[1]), sys.argv[2:])
+trio.run(main, sys.argv[1], sys.argv[2:])
