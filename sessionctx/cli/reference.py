@@ -36,6 +36,7 @@ def reference(text: str) -> Reference:
         rest = text.removeprefix("/ipfs/")
     name, _, path = rest.partition("/")
     try:
-        return Reference(CID.parse(name), path.strip("/"))
+        pasted = not name or ":" in name  # a URL, or a path of another kind: all of it says what is wrong
+        return Reference(CID.parse(text if pasted else name), path.strip("/"))
     except InvalidCID as error:
         raise click.BadParameter(printable(str(error))) from None

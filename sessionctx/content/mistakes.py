@@ -12,8 +12,8 @@ _BEGINNINGS: Final = {
     "/ipns/": "it is an IPNS path, which names a publisher; give the CID that it points to",
     "ipfs://": "it is a URL; give the CID alone, the part behind ipfs://",
     "ipns://": "it is an IPNS URL, which names a publisher; give the CID that it points to",
-    "http://": "it is a URL; give the CID alone",
-    "https://": "it is a URL; give the CID alone",
+    "http://": "it is a URL; give the CID in it, and the gateway as a peer",
+    "https://": "it is a URL; give the CID in it, and the gateway as a peer",
     "12d3koo": "it is an IPNS key or peer ID, which names a publisher; give the CID that it points to",
     "16uiu2ha": "it is an IPNS key or peer ID, which names a publisher; give the CID that it points to",
 }

@@ -7,8 +7,10 @@ from sessionctx.dag.car_import import import_car
 from sessionctx.dag.car_stream import CarChunks, CarSummary, car_stream
 from sessionctx.dag.dag import Dag, Fetched
 from sessionctx.dag.files import Files
+from sessionctx.dag.opened import Opened
 from sessionctx.dag.path import Ref, Resolved, resolve
 from sessionctx.dag.reader import FileReader
+from sessionctx.dag.source import Source
 from sessionctx.dag.unixfs import (
     PROFILES,
     V0_2015,
@@ -19,6 +21,7 @@ from sessionctx.dag.unixfs import (
     Entry,
     Exported,
     FileBuilder,
+    Kind,
     OnProgress,
     Profile,
     Progress,
@@ -44,11 +47,14 @@ __all__ = [
     "FileBuilder",
     "FileReader",
     "Files",
+    "Kind",
     "OnProgress",
+    "Opened",
     "Profile",
     "Progress",
     "Ref",
     "Resolved",
+    "Source",
     "Stat",
     "Walk",
     "build_directory",

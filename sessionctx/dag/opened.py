@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 import trio
 
@@ -44,6 +44,18 @@ class Opened(Generic[X]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._stack.__aexit__(kind, error, traceback)
+
+    if not TYPE_CHECKING:  # a checker finds it by itself, as long as these are not there
+
+        def __aiter__(self) -> NoReturn:
+            raise self._not_entered()
+
+        def __await__(self) -> NoReturn:
+            raise self._not_entered()
+
+        def _not_entered(self) -> TypeError:
+            call = self._what[:1].lower() + self._what[1:]
+            return TypeError(f"it has to be entered: write 'async with {call}(...) as opened:', and go on inside")
 
 
 class Flat(Generic[T, X]):

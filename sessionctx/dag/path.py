@@ -16,7 +16,7 @@ from sessionctx.content import CBOR, CID, DAG_CBOR, DAG_JSON, JSON, Block, Value
 from sessionctx.dag.opening import Opening
 from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
 from sessionctx.dag.unixfs.node import Node, describe, open_node, open_shard
-from sessionctx.errors import DagTooDeep, DecodeError, InvalidCID, NotADirectory, PathNotFound, Unsupported
+from sessionctx.errors import DagTooDeep, DecodeError, NotADirectory, PathNotFound, Unsupported
 
 Ref = CID | str
 """What names something: a CID, or a text ``cid/path`` (also ``/ipfs/cid/path`` or ``ipfs://cid/path``)."""
@@ -51,9 +51,8 @@ def parse_ref(ref: Ref, path: str = "") -> tuple[CID, list[str]]:
     if isinstance(ref, str):
         text = ref.removeprefix("ipfs://").removeprefix("/ipfs/")
         name, _, inner = text.partition("/")
-        if not name:
-            raise InvalidCID(f"{ref[:80]!r} does not begin with a CID")
-        ref, path = CID.parse(name), f"{inner}/{path}"
+        pasted = not name or ":" in name  # a URL, or a path of another kind: all of it says what is wrong
+        ref, path = CID.parse(ref if pasted else name), f"{inner}/{path}"
     segments: list[str] = []
     for segment in path.split("/"):
         if segment == ".." and not segments:

@@ -147,6 +147,21 @@ async def test_what_does_not_begin_with_a_cid_is_refused(text, store):
         await resolve(store, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("https://gateway.example/ipfs/bafkqaaa", "'https://gateway.example/ipfs/bafkqaaa' is no CID: it is a URL"),
+        ("ipns://example.com/a", "an IPNS URL, which names a publisher"),
+        ("/ipns/example.com/a", "an IPNS path, which names a publisher"),
+        ("", "it is empty"),
+    ],
+)
+async def test_what_people_paste_instead_is_recognised(text, says, store):
+    with pytest.raises(InvalidCID) as caught:
+        await resolve(store, text)
+    assert says in str(caught.value)
+
+
 async def test_symlinks_are_not_followed(store, folder, symlink):
     link = symlink(b"somewhere/else")
     root = folder({"link": link, "somewhere": LEAF})

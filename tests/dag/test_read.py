@@ -372,6 +372,16 @@ async def test_an_error_on_entering_leaves_nothing_bound(store):
         assert session.current(None) is None
 
 
+async def test_what_has_to_be_entered_says_so(store):
+    """`await files.cat(...)` and `async for ... in files.ls(...)` are the first that one tries."""
+    files = Files(store)
+    with pytest.raises(TypeError, match=r"'async with files\.cat\(\.\.\.\) as opened:'"):
+        await files.cat(LEAF.cid)
+    with pytest.raises(TypeError, match=r"'async with files\.ls\(\.\.\.\) as opened:'"):
+        async for _ in files.ls(LEAF.cid):
+            pytest.fail("entered")
+
+
 def test_under_asyncio_all_say_so(store, tmp_path):
     files = Files(store)
 

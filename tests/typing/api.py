@@ -17,7 +17,7 @@ import trio
 import sessionctx
 from sessionctx import CID, Block, Node, errors, peers, serve, session
 from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, TieredBlockstore
-from sessionctx.dag import FileReader
+from sessionctx.dag import CarSummary, Fetched, FileReader, Kind, Opened, Source, Walk
 from sessionctx.session import Limits, Session, Slot, Statistics, events
 from sessionctx.testing.routers import FakeRouter
 from sessionctx.transports import GatewayTransport, Provider, Router, Routing
@@ -152,6 +152,22 @@ async def streams(node: Node, cid: CID) -> None:
             assert_type(chunk, bytes)
     with node.files.open(cid):  # type: ignore[attr-defined]
         pass
+    await node.files.cat(cid)  # type: ignore[misc]
+
+
+async def files_and_dags(node: Node, cid: CID, source: Source) -> None:
+    assert_type((await node.files.add(source)).cid, CID)
+    await node.files.export(cid, "out", progress=lambda done: assert_type(done.total, int | None))
+    assert_type(await node.files.read_bytes(f"{cid}/a"), bytes)
+    async with node.files.ls(cid, detail=True) as entries:
+        async for entry in entries:
+            assert_type(entry.kind, Kind | None)
+    assert_type(await node.dag.fetch(cid, path="a"), Fetched)
+    walking: Opened[Walk[None, Block]] = node.dag.walk(f"{cid}/a")
+    async with walking as blocks:
+        async for block in blocks:
+            assert_type(block, Block)
+    assert_type(await node.dag.export_car(cid, "x.car"), CarSummary)
 
 
 def failures(error: Exception) -> None:
