@@ -16,7 +16,11 @@ S = TypeVar("S", Session, None)
 
 
 class Scope(Generic[S]):
-    """One ``with`` block that binds a session (or none). Usable once."""
+    """One ``with`` block that binds a session (or none). Usable once.
+
+    As with trio's own scopes, an interrupt waits while the block is entered or left: half-way, a session would stay
+    bound that nobody ends.
+    """
 
     __slots__ = ("_link", "_owns", "_task")
 
@@ -29,6 +33,7 @@ class Scope(Generic[S]):
         """Return what this scope binds, and set ``_owns`` if leaving it ends that."""
         raise NotImplementedError
 
+    @trio.lowlevel.enable_ki_protection
     def __enter__(self) -> S:
         if self._link is not None:
             raise SessionError("a session scope is used once; call session.begin() again for each 'with'")
@@ -38,6 +43,7 @@ class Scope(Generic[S]):
         bound.set(self._link)
         return chosen
 
+    @trio.lowlevel.enable_ki_protection
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -93,6 +99,7 @@ class OwningScope(Scope[Session]):
 
     __slots__ = ("_manager",)
 
+    @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Session:
         require_trio("'async with' on a session")
         session = self.__enter__()
@@ -105,6 +112,7 @@ class OwningScope(Scope[Session]):
             session.nursery = nursery
         return session
 
+    @trio.lowlevel.enable_ki_protection
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:

@@ -202,6 +202,7 @@ class Session:
         """
         self.end(reason)
 
+    @trio.lowlevel.enable_ki_protection  # half an end would be one for ever
     def end(self, reason: str) -> None:
         """End it: the state turns at once, forks end first, slots close in reverse, what is in flight is cancelled.
 
