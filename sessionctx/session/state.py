@@ -14,7 +14,7 @@ from sessionctx.session import closing, events
 from sessionctx.session.account import Account, Statistics
 from sessionctx.session.binding import bound
 from sessionctx.session.events import Hook, Hooks, Outcome
-from sessionctx.session.limits import Limits, reached
+from sessionctx.session.limits import Limits, reached, within
 from sessionctx.session.seeds import PeerLike, by_address
 from sessionctx.session.want import Want
 
@@ -62,7 +62,7 @@ class Session:
     def __attrs_post_init__(self) -> None:
         parent = self.parent
         if parent is not None:
-            self.limits = self.limits.within(parent.account.remainder(parent.seconds_left()))
+            self.limits = within(self.limits, parent.account.remainder(parent.seconds_left()))
             parent._forks[self] = None
         self.account = Account(self.name, self.limits, None if parent is None else parent.account)
         self.hooks = Hooks(None if parent is None else parent.hooks)

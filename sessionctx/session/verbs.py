@@ -9,7 +9,7 @@ from typing import TypeVar, overload
 
 from sessionctx.errors import NoSession, SessionConflict, SessionLeakWarning
 from sessionctx.session.binding import bound
-from sessionctx.session.limits import Limits
+from sessionctx.session.limits import UNLIMITED, Limits
 from sessionctx.session.scope import OwningScope, Scope
 from sessionctx.session.seeds import PeerLike, by_address
 from sessionctx.session.state import Session
@@ -94,7 +94,7 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
         if session is not None:
             self._check_join(session)
         else:
-            session = Session(name=self._name or "session", limits=self._limits or self._default_limits or Limits())
+            session = Session(name=self._name or "session", limits=self._limits or self._default_limits or UNLIMITED)
             self._owns = True
         if self._peers:
             session.add_peers(self._peers)
@@ -145,7 +145,7 @@ class fork(OwningScope):  # noqa: N801
     def _choose(self) -> Session:
         parent = _live()
         name = "session" if parent is None else f"{parent.name}/fork"
-        session = Session(name=self._name or name, limits=self._limits or Limits(), parent=parent)
+        session = Session(name=self._name or name, limits=self._limits or UNLIMITED, parent=parent)
         session.add_peers(self._peers)
         self._owns = True
         return session
