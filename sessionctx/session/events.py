@@ -155,7 +155,7 @@ class Hooks:
 
     def __bool__(self) -> bool:
         """Whether anybody listens; spares building events when nobody does."""
-        return bool(self._hooks) or (self.parent is not None and bool(self.parent))
+        return True if self._hooks else self.parent is not None and bool(self.parent)
 
     def add(self, hook: Hook) -> Callable[[], None]:
         """Call *hook* with every event from now on; the returned callable stops that."""

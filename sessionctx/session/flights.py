@@ -31,7 +31,7 @@ class _Flight:
     leader: trio.lowlevel.Task
     nurseries: tuple[trio.Nursery, ...]
     """Those that the leader had open before it began to fetch."""
-    sleepers: dict[trio.lowlevel.Task, Session] = attrs.field(factory=dict[trio.lowlevel.Task, Session])
+    sleepers: dict[trio.lowlevel.Task, Session]
 
 
 class Flights:
@@ -53,10 +53,9 @@ class Flights:
             if _runs_inside(me, flight):
                 return await fetch()  # a layer within the leader's own fetch asks again: it would wait for itself
             s.account.joined()
-            if s.hooks:
-                s.hooks.tell(events.Joined(trio.current_time(), name))
+            s.tell(events.Joined, name)
         with _Seat(self._table, key, s, me) as seat:
-            if not seat.leads:
+            if flight is not None:
                 woken = await seat.sleep()
                 if not seat.leads:
                     return woken  # type: ignore[return-value]  # what another caller's fetch of this name returned
@@ -74,17 +73,20 @@ class _Seat:
     __slots__ = ("_flight", "_key", "_s", "_table", "_task", "value")
 
     def __init__(self, table: dict[Hashable, _Flight], key: Hashable, s: Session, task: trio.lowlevel.Task) -> None:
-        self._table, self._key, self._s, self._task = table, key, s, task
+        self._table = table
+        self._key = key
+        self._s = s
+        self._task = task
         self.value: object = None
 
     @trio.lowlevel.enable_ki_protection
     def __enter__(self) -> Self:
         flight = self._table.get(self._key)
         if flight is None:
-            flight = self._table[self._key] = _Flight(self._task, tuple(self._task.child_nurseries))
+            self._flight = self._table[self._key] = _Flight(self._task, tuple(self._task.child_nurseries), {})
         else:
             flight.sleepers[self._task] = self._s
-        self._flight = flight
+            self._flight = flight
         return self
 
     @property
@@ -104,7 +106,7 @@ class _Seat:
     @trio.lowlevel.enable_ki_protection
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         sleepers = self._flight.sleepers
-        if not self.leads:
+        if self._flight.leader is not self._task:
             sleepers.pop(self._task, None)  # it is there when an interrupt came before it slept
         elif error is None:
             del self._table[self._key]

@@ -108,6 +108,14 @@ class Session:
         """
         return self.hooks.add(hook)
 
+    def tell(self, kind: Callable[[float, *Ts], events.Event], *fields: *Ts) -> None:
+        """Tell whoever listens that an event of this *kind* happens now, with these *fields*. For layers.
+
+        Where nobody listens nothing is built; outside any trio run there is no time to tell it at.
+        """
+        if self.hooks and trio.lowlevel.in_trio_run():
+            self.hooks.tell(kind(trio.current_time(), *fields))
+
     # --- work under it
 
     def start_soon(self, async_fn: Callable[[*Ts], Awaitable[object]], *args: *Ts, name: object = None) -> None:
@@ -190,8 +198,7 @@ class Session:
 
     def time_spent(self) -> LimitReached:
         """Build the error for a spent budget of seconds, and tell it."""
-        if self.hooks:
-            self.hooks.tell(events.Spent(trio.current_time(), "seconds"))
+        self.tell(events.Spent, "seconds")
         return reached("seconds", self.limits, self.name)
 
     def cancel(self, reason: str = "cancelled") -> None:
@@ -230,8 +237,7 @@ class Session:
             want.cancel()
         if self.parent is not None:
             self.parent._forks.pop(self, None)
-        if self.hooks and trio.lowlevel.in_trio_run():
-            self.hooks.tell(events.Ended(trio.current_time(), self.name, self.ended or ""))
+        self.tell(events.Ended, self.name, self.ended or "")
         closing.raise_all(failures, f"{self.name} ended, and parts of it failed to close")
 
     def left(self) -> None:

@@ -36,8 +36,8 @@ class Want:
     def __enter__(self) -> Self:
         self.session.want_begins(self)
         try:
-            if self.counted and self.session.hooks:
-                self.session.hooks.tell(events.Wanted(trio.current_time(), self.name))
+            if self.counted:
+                self.session.tell(events.Wanted, self.name)
             self._scope.deadline = self.session.deadline
             self._scope.__enter__()
         except BaseException:
@@ -61,8 +61,8 @@ class Want:
 
     def _settle(self, outcome: Outcome) -> None:
         self.session.want_ends(self, outcome)
-        if self.counted and self.session.hooks:
-            self.session.hooks.tell(events.Settled(trio.current_time(), self.name, outcome))
+        if self.counted:
+            self.session.tell(events.Settled, self.name, outcome)
 
     def cancel(self) -> None:
         """Cancel the block because the session ended."""
