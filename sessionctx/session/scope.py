@@ -58,9 +58,7 @@ class Scope(Generic[S]):
 
     def _end(self) -> None:
         if self._owns:
-            session = self._session()
-            session.left()
-            session.end("its block was left")
+            self._session().life.leave()
 
     def _session(self) -> Session:
         assert self._link is not None
@@ -107,9 +105,7 @@ class OwningScope(Scope[Session]):
         self._manager = trio.open_nursery()
         nursery = await self._manager.__aenter__()
         self._link.nursery = nursery
-        session.nurseries[nursery] = None
-        if self._owns:
-            session.nursery = nursery
+        session.life.nurseries[nursery] = self._owns
         return session
 
     @trio.lowlevel.enable_ki_protection
@@ -124,16 +120,14 @@ class OwningScope(Scope[Session]):
         finally:
             assert self._link is not None
             assert self._link.nursery is not None
-            del session.nurseries[self._link.nursery]
+            del session.life.nurseries[self._link.nursery]
             self._link.nursery = None
-            if self._owns:
-                session.nursery = None
             try:
                 self.__exit__(None, None, None)
             finally:
                 if self._owns:
                     with trio.CancelScope(shield=True):
-                        await session.quiet()
+                        await session.life.quiet()
 
 
 def _here() -> object:

@@ -56,7 +56,7 @@ class Slot(Generic[T]):
             return cast("T", s.slots[self])
         except KeyError:
             pass
-        s.check_usable()
+        s.life.check_usable()
         value = self._make(s) if self._fork is None or s.parent is None else self._fork(self.of(s.parent))
         s.slots[self] = value
         return value

@@ -41,10 +41,10 @@ def current(default: object = _RAISE) -> object:
     if link is not None:
         session = link.session
         if session is not None:
-            if session.ended is None:
+            if session.life.ended is None:
                 return session
             if default is _RAISE:
-                raise session.ended_error()
+                raise session.life.ended_error()
     if default is _RAISE:
         raise NoSession("no session is bound here; open one with 'with session.begin():', or ask session.current(None)")
     return default
@@ -177,7 +177,7 @@ class use(Scope[Session]):  # noqa: N801
         self._held = session
 
     def _choose(self) -> Session:
-        self._held.check_usable()
+        self._held.life.check_usable()
         return self._held
 
 
@@ -185,15 +185,17 @@ def _live() -> Session | None:
     """Return the session that is bound here; None where there is none, or one that has ended, which is told once."""
     link = bound.get()
     session = None if link is None else link.session
-    if session is None or session.ended is None:
+    if session is None or session.life.ended is None:
         return session
-    session.check_left()
+    if not session.life.left:
+        raise session.life.ended_error()  # cancelled, and its block is still open: that has to wind down
     _warn_of_leak(session)
     return None
 
 
 def _warn_of_leak(session: Session) -> None:
-    if session.tell_leak_once():
+    if not session.life.leak_told:
+        session.life.leak_told = True
         warnings.warn(
             f"{session.name} has ended, but a task that inherited it went on and begins a session of its own. "
             f"Open its nursery inside 'with session.begin():', or start it under 'with session.leave():'.",
