@@ -84,6 +84,12 @@ def within(own: Limits, left: Mapping[str, Any]) -> Limits:
 UNLIMITED = Limits()
 
 
+def told_apart(*several: Limits) -> list[str]:
+    """Write them out where they differ."""
+    names = [name for name in _LEAST if len({getattr(limits, name) for limits in several}) > 1]
+    return [f"Limits({', '.join(f'{name}={getattr(limits, name)!r}' for name in names)})" for limits in several]
+
+
 def reached(limit: str, limits: Limits, name: str) -> LimitReached:
     """Build the error for a spent budget."""
     amount = getattr(limits, limit)

@@ -12,7 +12,7 @@ from sessionctx.errors import SessionError
 from sessionctx.session.account import Account, Statistics
 from sessionctx.session.binding import bound
 from sessionctx.session.closing import Closes
-from sessionctx.session.events import Event, Hook, Hooks
+from sessionctx.session.events import Event, Hook, Hooks, Subscription
 from sessionctx.session.life import Life
 from sessionctx.session.limits import Limits, within
 from sessionctx.session.seeds import PeerLike, by_address
@@ -82,7 +82,10 @@ class Session:
 
     @property
     def peers(self) -> tuple[PeerLike, ...]:
-        """The peers it was given, its parent's first, in the order they were given."""
+        """The peers it was given, its parent's first, in the order and form in which they were given.
+
+        That includes credentials in their addresses; to show peers, take ``sessionctx.peers.statistics(s)``.
+        """
         if self.parent is None:
             return tuple(self._peers.values())
         return tuple(by_address((*self.parent.peers, *self._peers.values())).values())
@@ -100,8 +103,11 @@ class Session:
         """Return its account as a frozen record, the usage of its forks included; works after the end, too."""
         return self.account.statistics()
 
-    def subscribe(self, hook: Hook) -> Callable[[], None]:
-        """Call *hook* with each event of this session and its forks; the returned callable stops that.
+    def subscribe(self, hook: Hook) -> Subscription:
+        """Call *hook* with each event of this session and its forks, until what this returns is called or left::
+
+            with s.subscribe(print):
+                await node.files.export(cid, "./out")
 
         Hooks are called at once, in the task where the event happens, and must not block. One that raises is logged
         once and dropped.

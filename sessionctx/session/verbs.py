@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 from sessionctx.errors import NoSession, SessionConflict, SessionLeakWarning
 from sessionctx.session.binding import bound
-from sessionctx.session.limits import UNLIMITED, Limits
+from sessionctx.session.limits import UNLIMITED, Limits, told_apart
 from sessionctx.session.scope import OwningScope, Scope
 from sessionctx.session.seeds import PeerLike, by_address
 from sessionctx.session.state import Session
@@ -106,12 +106,17 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
                 f"begin(outermost=True): {session.name} is running here already. Step out with session.leave() first, "
                 f"or branch with session.fork()."
             )
-        for what, wanted, running in (("limits", self._limits, session.limits), ("name", self._name, session.name)):
-            if wanted is not None and wanted != running:
-                raise SessionConflict(
-                    f"begin({what}={wanted!r}) would join {session.name}, whose {what} are {running!r}. Use "
-                    f"session.fork({what}=...) for a session of its own, or leave {what}= out to join."
-                )
+        if self._limits is not None and self._limits != session.limits:
+            wanted, running = told_apart(self._limits, session.limits)
+            self._refuse("limits", wanted, f"limited to {running}", session)
+        if self._name is not None and self._name != session.name:
+            self._refuse("name", repr(self._name), f"called {session.name!r}", session)
+
+    def _refuse(self, what: str, wanted: str, running: str, session: Session) -> None:
+        raise SessionConflict(
+            f"begin({what}={wanted}) would join {session.name}, which is {running}. Use "
+            f"session.fork({what}=...) for a session of its own, or leave {what}= out to join."
+        )
 
 
 class fork(OwningScope):  # noqa: N801
@@ -166,6 +171,9 @@ class leave(Scope[None]):  # noqa: N801
 class use(Scope[Session]):  # noqa: N801
     """Bind a session that you hold, for example in a server's callback; owns nothing.
 
+    Raises:
+        TypeError: it is no session.
+
     Raises (on entering):
         SessionEnded: it has ended.
     """
@@ -174,7 +182,13 @@ class use(Scope[Session]):  # noqa: N801
 
     def __init__(self, session: Session) -> None:
         super().__init__()
-        self._held = session
+        given = cast("object", session)  # as a caller without a type checker may have it
+        if not isinstance(given, Session):
+            raise TypeError(
+                f"session.use() binds a session that you hold, and was given a {type(given).__name__}. To bind none, "
+                f"write session.leave(); to have one in any case, session.begin()."
+            )
+        self._held = given
 
     def _choose(self) -> Session:
         self._held.life.check_usable()
