@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from math import inf
+from typing import Protocol
 
 import attrs
 import trio
 
 from sessionctx.errors import SessionEnded, SessionError
-from sessionctx.session import closing, events
+from sessionctx.session import events
 from sessionctx.session.account import Account
 from sessionctx.session.want import Want
+
+
+class Closes(Protocol):
+    """What a session needs to know of a slot: how its value ends."""
+
+    def close(self, value: object) -> None:
+        """End *value*."""
+        ...
 
 
 @attrs.define(eq=False)
@@ -23,7 +33,7 @@ class Life:
     """Whose life it is, for errors."""
     account: Account
     hooks: events.Hooks
-    slots: dict[closing.Closes, object]
+    slots: dict[Closes, object]
     """What has to be closed when it ends."""
     parent: Life | None = None
 
@@ -153,16 +163,13 @@ class Life:
             trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token
         ):
             with contextlib.suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(closing.logged, fn)
+                self._token.run_sync_soon(_logged, fn)
                 return
         fn()
 
     def _close(self) -> None:
-        failures: list[Exception] = []
-        for fork in reversed(tuple(self._forks)):
-            closing.attempt(failures, fork._close)
-        for slot, value in reversed(tuple(self.slots.items())):
-            closing.attempt(failures, slot.close, value)
+        failures = _failures(fork._close for fork in reversed(tuple(self._forks)))
+        failures += _failures(partial(slot.close, value) for slot, value in reversed(tuple(self.slots.items())))
         for nursery in self.nurseries:
             nursery.cancel_scope.cancel(reason="the session ended")
         for want in tuple(self._wants):
@@ -171,4 +178,24 @@ class Life:
             self.parent._forks.pop(self, None)
         if self.hooks and trio.lowlevel.in_trio_run():
             self.hooks.tell(events.Ended(trio.current_time(), self.name, self.ended or ""))
-        closing.raise_all(failures, f"{self.name} ended, and parts of it failed to close")
+        if len(failures) == 1:
+            raise failures[0]
+        if failures:
+            raise ExceptionGroup(f"{self.name} ended, and parts of it failed to close", failures)
+
+
+def _failures(closing: Iterable[Callable[[], object]]) -> list[Exception]:
+    """Call each, and return what they raised."""
+    failures: list[Exception] = []
+    for close in closing:
+        try:
+            close()
+        except Exception as error:  # noqa: BLE001  # it is raised when all has ended
+            failures.append(error)
+    return failures
+
+
+def _logged(fn: Callable[[], None]) -> None:
+    """Call *fn*; there is nobody whom an error could be raised in."""
+    for error in _failures([fn]):
+        events.log.error("a session was ended from another thread, and parts of it failed to close", exc_info=error)

@@ -50,15 +50,12 @@ class Scope(Generic[S]):
         here = _here()
         misuse = self._misuse(here)
         try:
-            self._end()
+            if self._owns:
+                self._session().life.leave()  # misuse, too, ends it (law 11)
         finally:
             self._unbind(here)
         if misuse is not None:
             raise SessionError(misuse)
-
-    def _end(self) -> None:
-        if self._owns:
-            self._session().life.leave()
 
     def _session(self) -> Session:
         assert self._link is not None

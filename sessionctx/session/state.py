@@ -11,9 +11,8 @@ import trio
 from sessionctx.errors import SessionError
 from sessionctx.session.account import Account, Statistics
 from sessionctx.session.binding import bound
-from sessionctx.session.closing import Closes
 from sessionctx.session.events import Event, Hook, Hooks, Subscription
-from sessionctx.session.life import Life
+from sessionctx.session.life import Closes, Life
 from sessionctx.session.limits import Limits, within
 from sessionctx.session.seeds import PeerLike, by_address
 from sessionctx.session.want import Want
