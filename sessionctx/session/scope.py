@@ -66,15 +66,16 @@ class Scope(Generic[S]):
         """Say how the block is being left against the laws, or None."""
         if self._link is None:
             return "this session scope was never entered"
+        who = "session.leave()" if self._link.session is None else self._link.session.name
         if here is not self._task:
             return (
-                "a session was entered in one task and left in another, which happens when a generator holds one "
-                "across a yield. Hold the session in the task that iterates, or use an async context manager instead."
+                f"{who} was entered in one task and left in another, which happens when a generator holds a session "
+                f"across a yield. Hold it in the task that iterates, or use an async context manager instead."
             )
         if bound.get() is not self._link:
             return (
-                "sessions were left in another order than they were entered, which happens when a generator holds one "
-                "across a yield. Close inner blocks first; wrap generators in contextlib.aclosing(...)."
+                f"{who} was left in another order than it was entered, which happens when a generator holds a session "
+                f"across a yield. Close inner blocks first; wrap generators in contextlib.aclosing(...)."
             )
         return None
 

@@ -17,11 +17,7 @@ from sessionctx.session.state import Session
 D = TypeVar("D")
 
 
-class _Raise:
-    """Marks that no default was given."""
-
-
-_RAISE = _Raise()
+_RAISE: object = object()  # no default was given
 
 
 @overload
