@@ -16,7 +16,8 @@ import trio
 
 from sessionctx import session
 from sessionctx.errors import PeerFailed, SessionEnded
-from sessionctx.session import Slot, flights, share
+from sessionctx.session import Slot, share
+from sessionctx.session.flights import flights
 
 SPINE = str(Path(session.__file__).parent)
 END = 10_000  # ticks; whoever was forgotten would sleep until then
