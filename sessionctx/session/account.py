@@ -16,7 +16,10 @@ from sessionctx.session.limits import BUDGETS, Limits, given, reached
 
 @attrs.frozen(kw_only=True)
 class Statistics:
-    """A snapshot of a session's account, forks included. ``wants == found + missing + failed + cancelled + open``."""
+    """A snapshot of a session's account, forks included. ``wants == found + missing + failed + cancelled + open``.
+
+    A want may take several requests, or none of its own. Those are counted by peer: ``sessionctx.peers.statistics(s)``.
+    """
 
     wants: int
     found: int

@@ -93,7 +93,7 @@ class Failed(Event):
 
 @attrs.frozen
 class Lied(Event):
-    """*peer* sent bytes that do not match *name*; it is banned for the session."""
+    """*peer* sent bytes that do not match *name*; no session of this trio run asks it any more."""
 
     peer: str
     name: Hashable
