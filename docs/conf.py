@@ -33,6 +33,6 @@ nitpick_ignore_regex = [
         "py:class",
         r"sessionctx\.fetch\.(batch|cover|ends|givers|meeting|memory|noting|pool|searching|waiting)\.\w+",
     ),
-    ("py:class", r"sessionctx\.session\.closing\.Closes"),  # what a session sees of a Slot; not public
+    ("py:class", r"sessionctx\.session\.life\.Closes"),  # what a session sees of a Slot; not public
 ]
 suppress_warnings = ["ref.python"]  # fields named as a builtin, such as Limits.bytes, make "bytes" ambiguous

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from sessionctx.session import events
 from sessionctx.session.account import Account, Statistics
-from sessionctx.session.flights import Flights, flights, share
+from sessionctx.session.flights import share
 from sessionctx.session.limits import Limits
 from sessionctx.session.operation import operation
 from sessionctx.session.scope import OwningScope, Scope
@@ -30,7 +30,6 @@ from sessionctx.session.want import Want
 
 __all__ = [
     "Account",
-    "Flights",
     "HasUrl",
     "Limits",
     "OwningScope",
@@ -43,7 +42,6 @@ __all__ = [
     "begin",
     "current",
     "events",
-    "flights",
     "fork",
     "leave",
     "operation",

@@ -5,15 +5,21 @@ Plain integers, added to by plain calls; each is counted in the session and in a
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
+from sessionctx.errors import LimitReached
 from sessionctx.session.events import Outcome
-from sessionctx.session.limits import Limits, reached
+from sessionctx.session.limits import BUDGETS, Limits, given, reached
 
 
 @attrs.frozen(kw_only=True)
 class Statistics:
-    """A snapshot of a session's account, forks included. ``wants == found + missing + failed + cancelled + open``."""
+    """A snapshot of a session's account, forks included. ``wants == found + missing + failed + cancelled + open``.
+
+    A want may take several requests, or none of its own. Those are counted by peer: ``sessionctx.peers.statistics(s)``.
+    """
 
     wants: int
     found: int
@@ -43,11 +49,9 @@ class Account:
     limits: Limits
     parent: Account | None = None
 
-    found: int = attrs.field(default=0, init=False)
-    missing: int = attrs.field(default=0, init=False)
-    failed: int = attrs.field(default=0, init=False)
-    cancelled: int = attrs.field(default=0, init=False)
     wants: int = attrs.field(default=0, init=False)
+    settled: dict[Outcome, int] = attrs.field(init=False)
+    """Wants that have ended, by how."""
     joins: int = attrs.field(default=0, init=False)
     requests: int = attrs.field(default=0, init=False)
     in_flight: int = attrs.field(default=0, init=False)
@@ -56,9 +60,17 @@ class Account:
     bytes: int = attrs.field(default=0, init=False)
     duplicate_bytes: int = attrs.field(default=0, init=False)
     _lineage: tuple[Account, ...] = attrs.field(init=False)
+    _budgets: tuple[tuple[Account, str, str, float], ...] = attrs.field(init=False)
+    """All that are set, here and in its parents: whose, the limit, the count, and how far that may go."""
 
     def __attrs_post_init__(self) -> None:
-        self._lineage = (self,) if self.parent is None else (self, *self.parent._lineage)  # noqa: SLF001
+        self.settled = {"found": 0, "missing": 0, "failed": 0, "cancelled": 0}
+        set_here = given(self.limits).items()
+        self._budgets = tuple((self, limit, BUDGETS[limit], most) for limit, most in set_here if limit in BUDGETS)
+        self._lineage = (self,)
+        if self.parent is not None:
+            self._lineage += self.parent._lineage  # noqa: SLF001
+            self._budgets += self.parent._budgets  # noqa: SLF001
 
     # --- wants
 
@@ -75,14 +87,7 @@ class Account:
     def settle(self, outcome: Outcome) -> None:
         """Count one want as ended."""
         for account in self._lineage:
-            if outcome == "found":
-                account.found += 1
-            elif outcome == "missing":
-                account.missing += 1
-            elif outcome == "failed":
-                account.failed += 1
-            else:
-                account.cancelled += 1
+            account.settled[outcome] += 1
 
     # --- requests to peers
 
@@ -92,10 +97,9 @@ class Account:
         Raises:
             LimitReached: a budget of requests or bytes is spent, here or in a parent. Nothing is counted then.
         """
-        for account in self._lineage:
-            spent = account.spent()
-            if spent is not None:
-                raise reached(spent, account.limits, account.name)
+        spent = self.spent()
+        if spent is not None:
+            raise spent
         for account in self._lineage:
             account.requests += 1
             account.in_flight += 1
@@ -127,44 +131,35 @@ class Account:
 
     def bytes_spent(self) -> bool:
         """Whether a budget of bytes is spent, here or in a parent."""
-        return any(each.limits.bytes is not None and each.bytes >= each.limits.bytes for each in self._lineage)
+        return self.spent("bytes") is not None
 
     # --- reading
 
-    def spent(self) -> str | None:
-        """Name the budget that allows no further request, if there is one."""
-        limits = self.limits
-        if limits.requests is not None and self.requests >= limits.requests:
-            return "requests"
-        if limits.bytes is not None and self.bytes >= limits.bytes:
-            return "bytes"
+    def spent(self, *limits: str) -> LimitReached | None:
+        """Return the error for a budget that is spent, here or in a parent; of *limits* only, if any are named."""
+        for account, limit, used, most in self._budgets:
+            if getattr(account, used) >= most and (not limits or limit in limits):
+                return reached(limit, account.limits, account.name)
         return None
 
-    def remainder(self, seconds: float | None) -> Limits:
-        """Return what is left of the limits, *seconds* of the time."""
-        limits = self.limits
-        return Limits(
-            seconds=seconds,
-            bytes=None if limits.bytes is None else max(limits.bytes - self.bytes, 0),
-            requests=None if limits.requests is None else max(limits.requests - self.requests, 0),
-            in_flight=limits.in_flight,
-            in_flight_per_peer=limits.in_flight_per_peer,
-            memory=limits.memory,
-        )
+    def remainder(self, seconds: float | None) -> dict[str, Any]:
+        """Return its limits, by name, with what is left of the budgets; *seconds* of the time."""
+        left = given(self.limits) | ({} if seconds is None else {"seconds": seconds})
+        for account, limit, used, most in self._budgets:
+            if account is self:
+                left[limit] = max(most - getattr(self, used), 0)
+        return left
 
     @property
     def open(self) -> int:
         """Wants that have not ended."""
-        return self.wants - self.found - self.missing - self.failed - self.cancelled
+        return self.wants - sum(self.settled.values())
 
     def statistics(self) -> Statistics:
         """Return a frozen copy of the counts."""
         return Statistics(
             wants=self.wants,
-            found=self.found,
-            missing=self.missing,
-            failed=self.failed,
-            cancelled=self.cancelled,
+            **self.settled,
             open=self.open,
             joined=self.joins,
             requests=self.requests,

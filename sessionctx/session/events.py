@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import attrs
 
@@ -93,7 +93,7 @@ class Failed(Event):
 
 @attrs.frozen
 class Lied(Event):
-    """*peer* sent bytes that do not match *name*; it is banned for the session."""
+    """*peer* sent bytes that do not match *name*; no session of this trio run asks it any more."""
 
     peer: str
     name: Hashable
@@ -146,35 +146,51 @@ class Ended(Event):
 Hook: TypeAlias = Callable[[Event], object]
 
 
+@attrs.frozen(eq=False)
+class Subscription:
+    """What `Session.subscribe` returns: call it, or leave its ``with`` block, to hear no more. Twice does no harm."""
+
+    _hooks: Hooks
+
+    def __call__(self) -> None:
+        """End it."""
+        self._hooks.drop(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self()
+
+
 @attrs.define(eq=False)
 class Hooks:
     """The callables that hear a session's events, and its parent's. One that raises is logged once and dropped."""
 
     parent: Hooks | None = None
-    _hooks: list[Hook] = attrs.field(factory=list[Hook], init=False)
+    _hooks: dict[Subscription, Hook] = attrs.field(factory=dict["Subscription", Hook], init=False)
 
     def __bool__(self) -> bool:
         """Whether anybody listens; spares building events when nobody does."""
-        return bool(self._hooks) or (self.parent is not None and bool(self.parent))
+        return True if self._hooks else self.parent is not None and bool(self.parent)
 
-    def add(self, hook: Hook) -> Callable[[], None]:
-        """Call *hook* with every event from now on; the returned callable stops that."""
-        self._hooks.append(hook)
+    def add(self, hook: Hook) -> Subscription:
+        """Call *hook* with every event from now on, until what is returned is called or left."""
+        subscription = Subscription(self)
+        self._hooks[subscription] = hook
+        return subscription
 
-        def remove() -> None:
-            if hook in self._hooks:
-                self._hooks.remove(hook)
-
-        return remove
+    def drop(self, subscription: Subscription) -> None:
+        """Call the hook of *subscription* no more."""
+        self._hooks.pop(subscription, None)
 
     def tell(self, event: Event) -> None:
         """Hand *event* to every hook, those of the parent last."""
-        for hook in tuple(self._hooks):
+        for subscription, hook in tuple(self._hooks.items()):
             try:
                 hook(event)
             except Exception:
                 log.exception("a session hook raised and was dropped: %r", hook)
-                if hook in self._hooks:
-                    self._hooks.remove(hook)
+                self.drop(subscription)
         if self.parent is not None:
             self.parent.tell(event)

@@ -9,12 +9,13 @@ two fetches of one name at a time in a tree of sessions.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Final, TypeVar
+from typing import Self, TypeVar
 
 import attrs
 import outcome
 import trio
 
+from sessionctx.errors import SessionctxError
 from sessionctx.session import events
 from sessionctx.session.slots import Slot
 from sessionctx.session.state import Session
@@ -23,32 +24,14 @@ from sessionctx.session.twins import twin
 T = TypeVar("T")
 
 
-class _Lead:
-    """What a sleeper is woken with when it shall lead."""
-
-
-_LEAD: Final = _Lead()
-
-
 @attrs.define(eq=False)
 class _Flight:
     """One name in flight: who fetches it and who sleeps until it has landed, first come first."""
 
-    leader: trio.lowlevel.Task = attrs.field(factory=trio.lowlevel.current_task)
-    nurseries: tuple[trio.Nursery, ...] = ()
+    leader: trio.lowlevel.Task
+    nurseries: tuple[trio.Nursery, ...]
     """Those that the leader had open before it began to fetch."""
-    sleepers: dict[trio.lowlevel.Task, Session] = attrs.field(factory=dict[trio.lowlevel.Task, Session])
-
-    async def sleep(self, s: Session) -> object:
-        """Wait for the result, an error, or the lead. Being woken and being cancelled exclude each other."""
-        task = trio.lowlevel.current_task()
-        self.sleepers[task] = s
-
-        def give_up(_: object) -> trio.lowlevel.Abort:
-            del self.sleepers[task]
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        return await trio.lowlevel.wait_task_rescheduled(give_up)
+    sleepers: dict[trio.lowlevel.Task, Session]
 
 
 class Flights:
@@ -66,49 +49,85 @@ class Flights:
         """Return what *fetch* returns for *key*, run by this caller or one that came before; *name* is for events."""
         me = trio.lowlevel.current_task()
         flight = self._table.get(key)
-        if flight is None:
-            self._table[key] = flight = _Flight()
-        elif _runs_inside(me, flight):
-            return await fetch()  # a layer within the leader's own fetch asks again: waiting would wait for itself
-        else:
+        if flight is not None:
+            if _runs_inside(me, flight):
+                return await fetch()  # a layer within the leader's own fetch asks again: it would wait for itself
             s.account.joined()
-            if s.hooks:
-                s.hooks.tell(events.Joined(trio.current_time(), name))
-            woken = await flight.sleep(s)
-            if woken is not _LEAD:
-                return woken  # type: ignore[return-value]  # what another caller's fetch of this name returned
-        return await self._lead(s, key, flight, fetch)
+            s.tell(events.Joined, name)
+        with _Seat(self._table, key, s, me) as seat:
+            if flight is not None:
+                woken = await seat.sleep()
+                if not seat.leads:
+                    return woken  # type: ignore[return-value]  # what another caller's fetch of this name returned
+            seat.value = value = await fetch()
+            return value
 
-    async def _lead(self, s: Session, key: Hashable, flight: _Flight, fetch: Callable[[], Awaitable[T]]) -> T:
-        flight.leader = trio.lowlevel.current_task()
-        flight.nurseries = tuple(flight.leader.child_nurseries)
-        try:
-            value = await fetch()
-        except Exception as error:
-            if getattr(error, "personal", False):
-                self._pass_on(key, flight)
-                raise
-            for task in [task for task, theirs in flight.sleepers.items() if theirs is s]:
-                del flight.sleepers[task]
-                trio.lowlevel.reschedule(task, outcome.Error(twin(error)))
-            self._pass_on(key, flight)  # who has other peers than this session may have more luck
-            raise
-        except BaseException:
-            self._pass_on(key, flight)
-            raise
-        del self._table[key]
-        for task in flight.sleepers:
-            trio.lowlevel.reschedule(task, outcome.Value(value))
-        return value
 
-    def _pass_on(self, key: Hashable, flight: _Flight) -> None:
+class _Seat:
+    """One caller's part in a flight: it leads, or sleeps until it is woken by a value, an error, or to lead.
+
+    However a leader goes, the lead passes on. An interrupt amid that would leave somebody asleep for ever, so it waits
+    while a seat is taken or left.
+    """
+
+    __slots__ = ("_flight", "_key", "_s", "_table", "_task", "value")
+
+    def __init__(self, table: dict[Hashable, _Flight], key: Hashable, s: Session, task: trio.lowlevel.Task) -> None:
+        self._table = table
+        self._key = key
+        self._s = s
+        self._task = task
+        self.value: object = None
+
+    @trio.lowlevel.enable_ki_protection
+    def __enter__(self) -> Self:
+        flight = self._table.get(self._key)
+        if flight is None:
+            self._flight = self._table[self._key] = _Flight(self._task, tuple(self._task.child_nurseries), {})
+        else:
+            flight.sleepers[self._task] = self._s
+            self._flight = flight
+        return self
+
+    @property
+    def leads(self) -> bool:
+        """Whether this caller is the one that fetches."""
+        return self._flight.leader is self._task
+
+    async def sleep(self) -> object:
+        """Wait for the result, an error, or the lead. Being woken and being cancelled exclude each other."""
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            del self._flight.sleepers[self._task]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        return await trio.lowlevel.wait_task_rescheduled(give_up)
+
+    @trio.lowlevel.enable_ki_protection
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        sleepers = self._flight.sleepers
+        if self._flight.leader is not self._task:
+            sleepers.pop(self._task, None)  # it is there when an interrupt came before it slept
+        elif error is None:
+            del self._table[self._key]
+            for task in sleepers:
+                trio.lowlevel.reschedule(task, outcome.Value(self.value))
+        else:
+            if isinstance(error, Exception) and not (isinstance(error, SessionctxError) and error.personal):
+                for task in [task for task, theirs in sleepers.items() if theirs is self._s]:
+                    del sleepers[task]
+                    trio.lowlevel.reschedule(task, outcome.Error(twin(error)))
+            self._pass_on()  # who has other peers than this session may have more luck
+
+    def _pass_on(self) -> None:
         """Wake the next sleeper to lead, or close the flight when there is none."""
+        flight = self._flight
         for task in flight.sleepers:
             del flight.sleepers[task]
             flight.leader, flight.nurseries = task, tuple(task.child_nurseries)
-            trio.lowlevel.reschedule(task, outcome.Value(_LEAD))
+            trio.lowlevel.reschedule(task)
             return
-        del self._table[key]
+        del self._table[self._key]
 
 
 _FLIGHTS: Slot[Flights] = Slot("flights", make=lambda _: Flights())

@@ -16,7 +16,11 @@ S = TypeVar("S", Session, None)
 
 
 class Scope(Generic[S]):
-    """One ``with`` block that binds a session (or none). Usable once."""
+    """One ``with`` block that binds a session (or none). Usable once.
+
+    As with trio's own scopes, an interrupt waits while the block is entered or left: half-way, a session would stay
+    bound that nobody ends.
+    """
 
     __slots__ = ("_link", "_owns", "_task")
 
@@ -29,6 +33,7 @@ class Scope(Generic[S]):
         """Return what this scope binds, and set ``_owns`` if leaving it ends that."""
         raise NotImplementedError
 
+    @trio.lowlevel.enable_ki_protection
     def __enter__(self) -> S:
         if self._link is not None:
             raise SessionError("a session scope is used once; call session.begin() again for each 'with'")
@@ -38,23 +43,19 @@ class Scope(Generic[S]):
         bound.set(self._link)
         return chosen
 
+    @trio.lowlevel.enable_ki_protection
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         here = _here()
         misuse = self._misuse(here)
         try:
-            self._end()
+            if self._owns:
+                self._session().life.leave()  # misuse, too, ends it (law 11)
         finally:
             self._unbind(here)
         if misuse is not None:
             raise SessionError(misuse)
-
-    def _end(self) -> None:
-        if self._owns:
-            session = self._session()
-            session.left()
-            session.end("its block was left")
 
     def _session(self) -> Session:
         assert self._link is not None
@@ -65,15 +66,16 @@ class Scope(Generic[S]):
         """Say how the block is being left against the laws, or None."""
         if self._link is None:
             return "this session scope was never entered"
+        who = "session.leave()" if self._link.session is None else self._link.session.name
         if here is not self._task:
             return (
-                "a session was entered in one task and left in another, which happens when a generator holds one "
-                "across a yield. Hold the session in the task that iterates, or use an async context manager instead."
+                f"{who} was entered in one task and left in another, which happens when a generator holds a session "
+                f"across a yield. Hold it in the task that iterates, or use an async context manager instead."
             )
         if bound.get() is not self._link:
             return (
-                "sessions were left in another order than they were entered, which happens when a generator holds one "
-                "across a yield. Close inner blocks first; wrap generators in contextlib.aclosing(...)."
+                f"{who} was left in another order than it was entered, which happens when a generator holds a session "
+                f"across a yield. Close inner blocks first; wrap generators in contextlib.aclosing(...)."
             )
         return None
 
@@ -93,6 +95,7 @@ class OwningScope(Scope[Session]):
 
     __slots__ = ("_manager",)
 
+    @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Session:
         require_trio("'async with' on a session")
         session = self.__enter__()
@@ -100,11 +103,10 @@ class OwningScope(Scope[Session]):
         self._manager = trio.open_nursery()
         nursery = await self._manager.__aenter__()
         self._link.nursery = nursery
-        session.nurseries[nursery] = None
-        if self._owns:
-            session.nursery = nursery
+        session.life.nurseries[nursery] = self._owns
         return session
 
+    @trio.lowlevel.enable_ki_protection
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
@@ -116,16 +118,14 @@ class OwningScope(Scope[Session]):
         finally:
             assert self._link is not None
             assert self._link.nursery is not None
-            del session.nurseries[self._link.nursery]
+            del session.life.nurseries[self._link.nursery]
             self._link.nursery = None
-            if self._owns:
-                session.nursery = None
             try:
                 self.__exit__(None, None, None)
             finally:
                 if self._owns:
                     with trio.CancelScope(shield=True):
-                        await session.quiet()
+                        await session.life.quiet()
 
 
 def _here() -> object:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
+import trio
+
 from sessionctx.session.state import Session
 from sessionctx.session.verbs import current
 
@@ -43,6 +45,7 @@ class Slot(Generic[T]):
     def __repr__(self) -> str:
         return f"Slot({self.name!r})"
 
+    @trio.lowlevel.enable_ki_protection  # what is made is kept, or nobody would close it
     def of(self, s: Session) -> T:
         """Return the value of session *s*. One that was made stays readable after the end.
 
@@ -53,7 +56,7 @@ class Slot(Generic[T]):
             return cast("T", s.slots[self])
         except KeyError:
             pass
-        s.check_usable()
+        s.life.check_usable()
         value = self._make(s) if self._fork is None or s.parent is None else self._fork(self.of(s.parent))
         s.slots[self] = value
         return value

@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 from sessionctx.errors import NoSession, SessionConflict, SessionLeakWarning
 from sessionctx.session.binding import bound
-from sessionctx.session.limits import Limits
+from sessionctx.session.limits import UNLIMITED, Limits, told_apart
 from sessionctx.session.scope import OwningScope, Scope
 from sessionctx.session.seeds import PeerLike, by_address
 from sessionctx.session.state import Session
@@ -17,11 +17,7 @@ from sessionctx.session.state import Session
 D = TypeVar("D")
 
 
-class _Raise:
-    """Marks that no default was given."""
-
-
-_RAISE = _Raise()
+_RAISE: object = object()  # no default was given
 
 
 @overload
@@ -41,10 +37,10 @@ def current(default: object = _RAISE) -> object:
     if link is not None:
         session = link.session
         if session is not None:
-            if session.ended is None:
+            if session.life.ended is None:
                 return session
             if default is _RAISE:
-                raise session.ended_error()
+                raise session.life.ended_error()
     if default is _RAISE:
         raise NoSession("no session is bound here; open one with 'with session.begin():', or ask session.current(None)")
     return default
@@ -94,7 +90,7 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
         if session is not None:
             self._check_join(session)
         else:
-            session = Session(name=self._name or "session", limits=self._limits or self._default_limits or Limits())
+            session = Session(name=self._name or "session", limits=self._limits or self._default_limits or UNLIMITED)
             self._owns = True
         if self._peers:
             session.add_peers(self._peers)
@@ -106,12 +102,17 @@ class begin(OwningScope):  # noqa: N801  # reads as the verb it is
                 f"begin(outermost=True): {session.name} is running here already. Step out with session.leave() first, "
                 f"or branch with session.fork()."
             )
-        for what, wanted, running in (("limits", self._limits, session.limits), ("name", self._name, session.name)):
-            if wanted is not None and wanted != running:
-                raise SessionConflict(
-                    f"begin({what}={wanted!r}) would join {session.name}, whose {what} are {running!r}. Use "
-                    f"session.fork({what}=...) for a session of its own, or leave {what}= out to join."
-                )
+        if self._limits is not None and self._limits != session.limits:
+            wanted, running = told_apart(self._limits, session.limits)
+            self._refuse("limits", wanted, f"limited to {running}", session)
+        if self._name is not None and self._name != session.name:
+            self._refuse("name", repr(self._name), f"called {session.name!r}", session)
+
+    def _refuse(self, what: str, wanted: str, running: str, session: Session) -> None:
+        raise SessionConflict(
+            f"begin({what}={wanted}) would join {session.name}, which is {running}. Use "
+            f"session.fork({what}=...) for a session of its own, or leave {what}= out to join."
+        )
 
 
 class fork(OwningScope):  # noqa: N801
@@ -145,7 +146,7 @@ class fork(OwningScope):  # noqa: N801
     def _choose(self) -> Session:
         parent = _live()
         name = "session" if parent is None else f"{parent.name}/fork"
-        session = Session(name=self._name or name, limits=self._limits or Limits(), parent=parent)
+        session = Session(name=self._name or name, limits=self._limits or UNLIMITED, parent=parent)
         session.add_peers(self._peers)
         self._owns = True
         return session
@@ -166,6 +167,9 @@ class leave(Scope[None]):  # noqa: N801
 class use(Scope[Session]):  # noqa: N801
     """Bind a session that you hold, for example in a server's callback; owns nothing.
 
+    Raises:
+        TypeError: it is no session.
+
     Raises (on entering):
         SessionEnded: it has ended.
     """
@@ -174,10 +178,16 @@ class use(Scope[Session]):  # noqa: N801
 
     def __init__(self, session: Session) -> None:
         super().__init__()
-        self._held = session
+        given = cast("object", session)  # as a caller without a type checker may have it
+        if not isinstance(given, Session):
+            raise TypeError(
+                f"session.use() binds a session that you hold, and was given a {type(given).__name__}. To bind none, "
+                f"write session.leave(); to have one in any case, session.begin()."
+            )
+        self._held = given
 
     def _choose(self) -> Session:
-        self._held.check_usable()
+        self._held.life.check_usable()
         return self._held
 
 
@@ -185,15 +195,17 @@ def _live() -> Session | None:
     """Return the session that is bound here; None where there is none, or one that has ended, which is told once."""
     link = bound.get()
     session = None if link is None else link.session
-    if session is None or session.ended is None:
+    if session is None or session.life.ended is None:
         return session
-    session.check_left()
+    if not session.life.left:
+        raise session.life.ended_error()  # cancelled, and its block is still open: that has to wind down
     _warn_of_leak(session)
     return None
 
 
 def _warn_of_leak(session: Session) -> None:
-    if session.tell_leak_once():
+    if not session.life.leak_told:
+        session.life.leak_told = True
         warnings.warn(
             f"{session.name} has ended, but a task that inherited it went on and begins a session of its own. "
             f"Open its nursery inside 'with session.begin():', or start it under 'with session.leave():'.",

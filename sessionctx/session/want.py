@@ -11,6 +11,7 @@ import trio
 from sessionctx.errors import NotFound, SessionEnded
 from sessionctx.session import events
 from sessionctx.session.events import Outcome
+from sessionctx.session.limits import reached
 
 if TYPE_CHECKING:
     from sessionctx.session.state import Session
@@ -34,11 +35,12 @@ class Want:
 
     @trio.lowlevel.enable_ki_protection  # an interrupt in here would leave a want open for ever
     def __enter__(self) -> Self:
-        self.session.want_begins(self)
+        life = self.session.life
+        life.begin(self)
         try:
-            if self.counted and self.session.hooks:
-                self.session.hooks.tell(events.Wanted(trio.current_time(), self.name))
-            self._scope.deadline = self.session.deadline
+            if self.counted:
+                self.session.tell(events.Wanted, self.name)
+            self._scope.deadline = life.deadline
             self._scope.__enter__()
         except BaseException:
             self._settle("cancelled")
@@ -55,14 +57,14 @@ class Want:
             self._settle(_outcome(error))
         if not self._scope.cancelled_caught:
             return  # ended well, or with an error that says enough
-        if self.session.ended is not None:
-            raise self.session.ended_error()
-        raise self.session.time_spent()
+        self.session.life.check_usable()
+        self.session.tell(events.Spent, "seconds")
+        raise reached("seconds", self.session.limits, self.session.name)
 
     def _settle(self, outcome: Outcome) -> None:
-        self.session.want_ends(self, outcome)
-        if self.counted and self.session.hooks:
-            self.session.hooks.tell(events.Settled(trio.current_time(), self.name, outcome))
+        self.session.life.settle(self, outcome)
+        if self.counted:
+            self.session.tell(events.Settled, self.name, outcome)
 
     def cancel(self) -> None:
         """Cancel the block because the session ended."""

@@ -12,7 +12,7 @@ from sessionctx import session
 from sessionctx.blocks import MemoryBlockstore, NetworkBlocks
 from sessionctx.content import CID, DAG_PB, Block
 from sessionctx.errors import BlockNotFound, FetchFailed, NoPeers, NotInTrio, SessionEnded, StoreFull
-from sessionctx.session import flights
+from sessionctx.session.flights import flights
 from sessionctx.testing.blockstore import BlockstoreContract
 from sessionctx.testing.fakes import FakePeer
 

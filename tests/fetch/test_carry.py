@@ -17,7 +17,7 @@ from sessionctx.content import CID, DAG_PB, Block, PBNode, dagpb
 from sessionctx.errors import SessionEnded, StoreFull
 from sessionctx.fetch import FETCHER, STRIPE
 from sessionctx.peers import statistics
-from sessionctx.session import flights
+from sessionctx.session.flights import flights
 from sessionctx.testing import fates, samples
 from sessionctx.testing.network import Network, SimulatedPeer, simulate
 from sessionctx.transports import Can

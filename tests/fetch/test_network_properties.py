@@ -22,6 +22,7 @@ from sessionctx.blocks import MemoryBlockstore
 from sessionctx.errors import BlockNotFound, FetchFailed, SessionctxError
 from sessionctx.peers import PeerStatistics, statistics
 from sessionctx.session import Statistics
+from sessionctx.session.flights import flights
 from sessionctx.testing import fates, samples
 from sessionctx.testing.line import Line
 from sessionctx.testing.network import Network, simulate
@@ -113,7 +114,7 @@ def play(network, use, *, peers=None, seed=0):
                 result = error
             rows = statistics(s)
             seconds = trio.current_time()
-            assert len(session.flights(s)) == 0, "a name is in flight"
+            assert len(flights(s)) == 0, "a name is in flight"
         assert trio.lowlevel.current_statistics().tasks_living == before, "a task is left"
         played = Played(result, seconds, s.statistics(), rows, network)
         adds_up(played)

@@ -28,7 +28,8 @@ from sessionctx.errors import (
 )
 from sessionctx.fetch import FETCHER, fetch
 from sessionctx.peers import LEDGER, statistics
-from sessionctx.session import Limits, events, flights
+from sessionctx.session import Limits, events
+from sessionctx.session.flights import flights
 from sessionctx.testing.fakes import FakePeer
 from sessionctx.transports import Can
 

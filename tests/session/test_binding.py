@@ -184,6 +184,15 @@ def test_a_guest_cannot_change_what_runs(first, second):
         assert list(s.peers) == ["https://a.example"], "a refused guest leaves nothing behind"
 
 
+def test_a_conflict_names_what_differs_and_nothing_else():
+    with session.begin(limits=Limits(requests=1, bytes=5, seconds=9)):
+        with pytest.raises(SessionConflict) as caught, session.begin(limits=Limits(requests=2, seconds=9)):
+            pytest.fail("entered")
+        assert "limits=Limits(bytes=None, requests=2)" in str(caught.value)
+        assert "limited to Limits(bytes=5, requests=1)" in str(caught.value)
+        assert "seconds" not in str(caught.value)
+
+
 def test_a_guest_may_say_what_is_so_anyway():
     with session.begin(limits=Limits(requests=3), name="mine") as s:
         with session.begin(limits=Limits(requests=3), name="mine") as joined:
@@ -292,6 +301,12 @@ def test_use_binds_a_held_session_and_owns_nothing():
                 assert session.current() is s
             assert session.current(None) is None
         assert not s.ended
+
+
+@pytest.mark.parametrize("held", [None, "session", session])
+def test_use_of_what_is_no_session_says_what_to_write_instead(held):
+    with pytest.raises(TypeError, match=rf"given a {type(held).__name__}.*session\.leave\(\)"):
+        session.use(held)
 
 
 def test_use_of_an_ended_session_is_refused():

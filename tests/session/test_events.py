@@ -88,6 +88,26 @@ async def test_unsubscribing_stops_it_and_may_be_done_twice():
     assert len(told) == 2
 
 
+async def test_a_subscription_lasts_for_a_block():
+    told = []
+    with session.begin() as s:
+        with s.subscribe(told.append):
+            await want(s)
+        await want(s)
+    assert len(told) == 2
+
+
+async def test_each_subscription_of_a_hook_is_ended_by_itself():
+    told = []
+    with session.begin() as s:
+        stop = s.subscribe(told.append)
+        with s.subscribe(told.append):
+            stop()
+            stop()
+            await want(s)
+    assert [type(event).__name__ for event in told] == ["Wanted", "Settled"]
+
+
 async def test_a_hook_may_unsubscribe_itself_or_another_while_it_is_called():
     told = []
     with session.begin() as s:

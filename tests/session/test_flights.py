@@ -18,7 +18,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sessionctx import session
 from sessionctx.errors import BlockNotFound, LimitReached, PeerFailed, SessionEnded
-from sessionctx.session import Limits, events, flights, share
+from sessionctx.session import Limits, events, share
+from sessionctx.session.flights import flights
 
 MANY = max(400, settings().max_examples)  # the property that has broken most drafts gets more than its share
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import pytest
 import trio
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from sessionctx import session
 from sessionctx.errors import LimitReached, SessionEnded
 from sessionctx.session import Limits, events
+from sessionctx.session.limits import BUDGETS
 
 # --- the limits themselves
 
@@ -26,6 +28,13 @@ def test_none_means_no_limit():
 def test_a_limit_that_is_none_is_refused_by_name(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         Limits(**bad)
+
+
+@pytest.mark.parametrize("limit", [field.name for field in attrs.fields(Limits)])
+@pytest.mark.parametrize("bad", ["10MiB", [3], {}])
+def test_what_is_no_number_is_refused_by_name(limit, bad):
+    with pytest.raises(TypeError, match=rf"Limits\({limit}=.*number"):
+        Limits(**{limit: bad})
 
 
 def test_limits_are_values():
@@ -118,6 +127,33 @@ def test_a_forks_limits_are_the_least_of_its_own_and_its_parents_remainder(
             left = None if parents is None else parents - spent
             left_bytes = None if parents_bytes is None else parents_bytes - got
             assert child.limits == Limits(requests=least(own, left), bytes=least(own_bytes, left_bytes))
+
+
+LIMITS = st.fixed_dictionaries({field.name: st.one_of(st.none(), st.integers(1, 9)) for field in attrs.fields(Limits)})
+
+
+@given(LIMITS, LIMITS)
+def test_no_limit_of_a_parent_is_lost_in_its_fork(parents, own):
+    """Whichever limits there are, and however many: while nothing is used, a fork has the least of each."""
+    with session.begin(limits=Limits(**parents)), session.fork(limits=Limits(**own)) as child:
+        assert attrs.asdict(child.limits) == {name: least(own[name], parents[name]) for name in own}
+        with session.fork() as grandchild:
+            assert grandchild.limits == child.limits
+
+
+@pytest.mark.parametrize(("budget", "count"), BUDGETS.items())
+def test_every_budget_that_is_counted_holds_here_and_below(budget, count):
+    with session.begin(limits=Limits(**{budget: 5})) as s, session.fork() as child, session.fork() as grandchild:
+        setattr(s.account, count, 3)
+        with session.use(s), session.fork() as late:
+            assert getattr(late.limits, budget) == 2
+        setattr(s.account, count, 5)
+        for each in (s, child, grandchild):
+            assert each.account.spent().limit == budget
+            assert each.account.spent(budget)
+            assert not each.account.spent("something else")
+            with pytest.raises(LimitReached, match=f"{s.name} has used up its limit of 5 {budget}"):
+                each.account.request_begins()
 
 
 @st.composite
