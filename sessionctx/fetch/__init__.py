@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from sessionctx.fetch.carry import Carry, start_carry, usual_small_block
 from sessionctx.fetch.hedge import HedgeBudget, late_after
-from sessionctx.fetch.job import Job
+from sessionctx.fetch.job import Job, look_again
 from sessionctx.fetch.memory import Memory
 from sessionctx.fetch.needs import Needs
-from sessionctx.fetch.patience import look_again
 from sessionctx.fetch.plan import Grant, assign
 from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.quarantine import Quarantined, pardon, quarantined

@@ -19,10 +19,10 @@ from sessionctx.errors import BadAnswer, CarError, CarTruncated, LimitReached, S
 from sessionctx.fetch.batch import Batch, Keep
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Cover
+from sessionctx.fetch.job import Job
 from sessionctx.fetch.noting import Noting
 from sessionctx.fetch.run import FETCHER, Fetcher, pump_tree
 from sessionctx.fetch.stripe import MANY, SMALL, STRIPE, Sweep
-from sessionctx.fetch.waiting import Waiting
 from sessionctx.peers import Ask
 from sessionctx.session import Session
 from sessionctx.transports import CarAnswer
@@ -50,7 +50,7 @@ class Carry:
     sweep: Sweep
     keep: Keep
     _cover: Cover = attrs.field(init=False)
-    _job: Waiting = attrs.field(init=False)
+    _job: Job = attrs.field(init=False)
     _batch: Batch = attrs.field(init=False)
     _unused: int = attrs.field(default=0, init=False)
     """Bytes of blocks that were of no use."""
@@ -65,7 +65,7 @@ class Carry:
         sweep = self.sweep
         size = STRIPE // 4 if sweep.size is None else sweep.size
         near = self.fetcher.givers.of(sweep.near)
-        self._job = Waiting(sweep.root.multihash, size, cid=sweep.root, car=True, near=near)
+        self._job = Job(sweep.root, size, near=near, car=True)
         self._cover = Cover(sweep, self._job)
         self._batch = Batch(self.keep, self.fetcher.covers.held)
         self.fetcher.covers.open(self._cover)
@@ -87,7 +87,7 @@ class Carry:
             self._batch.close()
             pump_tree(self.fetcher.session)  # what waited for it is asked for by itself now
 
-    async def _ask(self, helpers: trio.Nursery, job: Waiting, ask: Ask) -> None:
+    async def _ask(self, helpers: trio.Nursery, job: Job, ask: Ask) -> None:
         """Ask one peer for it, and take in what comes."""
         fetcher = self.fetcher
         fetcher.covers.asked(self._cover)
@@ -105,7 +105,7 @@ class Carry:
             self._moved, job.barred = False, ask.record  # somebody else is asked for it anew
         elif noting.kept:
             fetcher.needs.drop(job)  # what is still missing is somebody else's
-        job.poke()
+        job.wake()
         pump_tree(fetcher.session)
 
     async def _beside(self, watch: Callable[[], Awaitable[None]], work: Callable[[], Awaitable[None]]) -> None:
@@ -228,9 +228,9 @@ class Carry:
                 if far is None or len(sweep) < 2 * len(self._helping) + MANY or len(self._helping) >= MOST_HELP:
                     return
                 self._helping.add(far.multihash)
-                helpers.start_soon(self._help, Waiting(far.multihash, int(sweep.mean()), cid=far, barred=ask.record))
+                helpers.start_soon(self._help, Job(far, int(sweep.mean()), barred=ask.record))
 
-    async def _help(self, job: Waiting) -> None:
+    async def _help(self, job: Job) -> None:
         """Get one block from somebody else."""
         try:
             block = await self.fetcher.one(job)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 
 from sessionctx.content import Block
+from sessionctx.fetch.job import Job
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.stripe import Sweep
-from sessionctx.fetch.waiting import Waiting
 from sessionctx.peers import Ask
 
 
@@ -16,11 +16,11 @@ class Cover:
     """One CAR on its way, and the jobs that wait for it."""
 
     sweep: Sweep
-    job: Waiting
+    job: Job
     """That of getting the CAR itself."""
     open: bool = True
     """Whether it is to be relied upon."""
-    jobs: dict[Waiting, Ask | None] = attrs.field(factory=dict["Waiting", "Ask | None"])
+    jobs: dict[Job, Ask | None] = attrs.field(factory=dict["Job", "Ask | None"])
     """What is counted among the requests of each, standing for the CAR."""
 
 
@@ -46,13 +46,13 @@ class Covers:
         for cover in self._covers:
             cover.sweep.arrived(block)
 
-    def cover(self, job: Waiting) -> None:
+    def cover(self, job: Job) -> None:
         """Let *job* wait for a CAR, if one will bring it."""
         for cover in self._covers:
             if cover.open and cover.sweep.expects(job.cid.multihash):
                 self._join(cover, job)
 
-    def uncover(self, job: Waiting) -> None:
+    def uncover(self, job: Job) -> None:
         """Let *job* go: it is over, or is to be asked for by itself."""
         for cover in self._covers:
             if job in cover.jobs:
@@ -75,19 +75,19 @@ class Covers:
         self.give_up(cover)
         self._covers.pop(cover, None)
 
-    def _join(self, cover: Cover, job: Waiting) -> None:
+    def _join(self, cover: Cover, job: Job) -> None:
         ask = next(iter(cover.job.asks), None)
         cover.jobs[job] = ask
         job.covered = True
         if ask is not None:
             job.asks.append(ask)
         self.needs.changed(job)
-        job.poke()
+        job.wake()
 
-    def _leave(self, cover: Cover, job: Waiting) -> None:
+    def _leave(self, cover: Cover, job: Job) -> None:
         ask = cover.jobs.pop(job)
         if ask is not None:
             job.asks.remove(ask)
         job.covered = any(job in other.jobs for other in self._covers)
         self.needs.changed(job)
-        job.poke()
+        job.wake()

@@ -8,9 +8,9 @@ import attrs
 import trio
 
 from sessionctx.errors import Busy, HashMismatch, Lied, PeerError
+from sessionctx.fetch.job import Job
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.quarantine import quarantine
-from sessionctx.fetch.waiting import Waiting
 from sessionctx.peers import Ask
 from sessionctx.session import Session, events
 
@@ -31,7 +31,7 @@ class Ends:
         ask.arrived(count, trio.current_time())
         self.session.account.received(count)
 
-    def found(self, job: Waiting, ask: Ask, size: int, *, wasted: int, timed: bool = True) -> None:
+    def found(self, job: Job, ask: Ask, size: int, *, wasted: int, timed: bool = True) -> None:
         """It brought what it was asked for, *size* bytes; *timed* if it was known how many these would be."""
         now = trio.current_time()
         if ask.received < size:
@@ -41,14 +41,14 @@ class Ends:
         if self.session.hooks:
             self.tell(events.Answered(now, ask.record.peer.public, job.cid, size, now - ask.began))
 
-    def refused(self, job: Waiting, ask: Ask, error: PeerError) -> None:
+    def refused(self, job: Job, ask: Ask, error: PeerError) -> None:
         """The peer does not have it, or will not give it."""
         now = trio.current_time()
         self._unserved(job, ask, error, ask.received)
         ask.missing(now)
         self.tell(events.Refused(now, ask.record.peer.public, job.cid, str(error)))
 
-    def failed(self, job: Waiting, ask: Ask, error: PeerError, *, kept: int = 0, rest: bool = True) -> None:
+    def failed(self, job: Job, ask: Ask, error: PeerError, *, kept: int = 0, rest: bool = True) -> None:
         """The peer could not answer, or not to the end: *kept* bytes are of use all the same. It rests, unless not."""
         now = trio.current_time()
         self._unserved(job, ask, error, ask.received - kept)
@@ -59,7 +59,7 @@ class Ends:
             self.tell(events.Rested(now, ask.record.peer.public, seconds, str(error)))
         self.worse()
 
-    def lied(self, job: Waiting, ask: Ask, error: HashMismatch, *, kept: int = 0) -> None:
+    def lied(self, job: Job, ask: Ask, error: HashMismatch, *, kept: int = 0) -> None:
         """What it sent does not match its name."""
         public = ask.record.peer.public
         lie = Lied(f"{public} sent bytes that do not match {error.args[0] if kept else job.cid}", peer=public)
@@ -70,7 +70,7 @@ class Ends:
         self.tell(events.Lied(trio.current_time(), public, job.cid, str(lie)))
         self.worse()
 
-    def dropped(self, job: Waiting, ask: Ask, *, kept: int = 0) -> None:
+    def dropped(self, job: Job, ask: Ask, *, kept: int = 0) -> None:
         """It was not needed any more."""
         now = trio.current_time()
         self.over(job, ask, ask.received - kept)
@@ -81,17 +81,17 @@ class Ends:
             self.tell(events.Rested(now, public, seconds, ask.record.reason or ""))
             self.worse()
 
-    def over(self, job: Waiting, ask: Ask, wasted: int) -> None:
+    def over(self, job: Job, ask: Ask, wasted: int) -> None:
         """It is over, and *wasted* bytes of it are of no use."""
         job.asks.remove(ask)
         self.needs.changed(job)
         self.freed = True
         self.session.account.request_ends(max(wasted, 0), job.held)
 
-    def _unserved(self, job: Waiting, ask: Ask, error: PeerError, wasted: int) -> None:
+    def _unserved(self, job: Job, ask: Ask, error: PeerError, wasted: int) -> None:
         job.note(ask.record, error)  # before it is sorted anew: from now on it matters who is asked for it
         self.over(job, ask, wasted)
-        job.poke()
+        job.wake()
 
     def tell(self, event: events.Event) -> None:
         """Let whoever listens know."""

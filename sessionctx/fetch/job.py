@@ -1,13 +1,15 @@
-"""A job of the plan: one name that is being fetched, how it stands, and whether there is hope. Pure."""
+"""A job: one name that is being fetched, how it stands, whether there is hope, and when to look at it again. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable
 from typing import Final
 
 import attrs
 
+from sessionctx.content import CID, Block
 from sessionctx.errors import BadAnswer, PeerError, Stalled, Unreachable
+from sessionctx.fetch.pool import Pool
 from sessionctx.peers import Ask, Health, Record
 
 CAR_HOLDS: Final = 512 * 1024
@@ -26,11 +28,19 @@ LATER: Final = 3.0
 """The same for one that has brought something, and stops."""
 
 
+SOON: Final = 0.05
+"""Seconds between two looks at a request that is late, at least."""
+
+
+def _nobody() -> None:
+    """Nobody waits for it."""
+
+
 @attrs.define(eq=False)
 class Job:
     """One name that is being fetched, and how it stands."""
 
-    name: Hashable
+    cid: CID
     size: int
     """Bytes expected."""
     deadline: float = float("inf")
@@ -49,6 +59,19 @@ class Job:
     errors: dict[Record, PeerError] = attrs.field(factory=dict[Record, PeerError])
     """What each peer's last try came to."""
     tries: dict[Record, int] = attrs.field(factory=dict[Record, int])
+    granted: list[Ask] = attrs.field(factory=list[Ask])
+    """Those of its requests that are decided and counted, and not sent yet."""
+    block: Block | None = None
+    """What it came to, ..."""
+    error: Exception | None = None
+    """... or why it was given up."""
+    wake: Callable[[], None] = _nobody
+    """Lets the task that waits for it look at it again."""
+    name: bytes = attrs.field(init=False)
+    """The multihash of its CID."""
+
+    def __attrs_post_init__(self) -> None:
+        self.name = self.cid.multihash
 
     @property
     def held(self) -> int:
@@ -123,3 +146,23 @@ def _dead_at(ask: Ask) -> float:
     if ask.received:  # whoever stops in the middle has not to look for it first
         return ask.heard + max(LEAST_STALLED, LATER * ask.predicted)
     return ask.heard + max(LEAST_DEAD, MUCH_LATER * ask.predicted)
+
+
+def look_again(job: Job, pool: Pool, now: float) -> float | None:
+    """Return when to look at *job* again if nothing happens before; None to give it up.
+
+    A request under way is looked at when it gets late, and then ever less often; a peer with a full window calls by
+    itself; one that rests is waited for.
+    """
+    if job.asks:
+        coming = [moment for moment in (job.late_at(), job.dead_at()) if moment > now]
+        if job.late_at() <= now:
+            coming.append(now + max(SOON, (now - job.asks[-1].began) / 2))
+        return min(coming)
+    if job.covered:
+        return float("inf")
+    pool.update(now)
+    resting = [record.rest_until for record in pool.resting() if not job.hopeless(record, now)]
+    if resting or any(not job.hopeless(record, now) for record in pool.awake()):
+        return min(resting, default=float("inf"))
+    return None

@@ -8,7 +8,7 @@ from typing import Self
 from sessionctx.content import CID
 from sessionctx.errors import BadAnswer, BlockTooLarge, Denied, HashMismatch, NotHere, PeerError, PeerFailed
 from sessionctx.fetch.ends import Ends
-from sessionctx.fetch.waiting import Waiting
+from sessionctx.fetch.job import Job
 from sessionctx.peers import Ask
 
 
@@ -20,11 +20,11 @@ class Noting:
     def __init__(
         self,
         ends: Ends,
-        job: Waiting,
+        job: Job,
         ask: Ask,
         *,
         lacked: Callable[[CID], None],
-        fail: Callable[[Waiting, Exception], None],
+        fail: Callable[[Job, Exception], None],
     ) -> None:
         self._ends, self._job, self._ask = ends, job, ask
         self._lacked, self._fail = lacked, fail

@@ -20,22 +20,21 @@ from sessionctx.fetch.cover import Covers
 from sessionctx.fetch.ends import Ends
 from sessionctx.fetch.givers import Givers
 from sessionctx.fetch.hedge import HedgeBudget, late_after
+from sessionctx.fetch.job import Job, look_again
 from sessionctx.fetch.meeting import Acquaintances
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.noting import Noting
-from sessionctx.fetch.patience import look_again
 from sessionctx.fetch.plan import Grant, assign
 from sessionctx.fetch.pool import USUAL_SIZE, Pool
 from sessionctx.fetch.quarantine import tell_of_liars
 from sessionctx.fetch.searching import Searching
 from sessionctx.fetch.verdict import verdict
-from sessionctx.fetch.waiting import Waiting
 from sessionctx.fetch.window import open_up
 from sessionctx.peers import LEDGER, Ask, Ledger, Peer, Record
 from sessionctx.session import Session, Slot, events
 from sessionctx.transports import Transport
 
-Asking = Callable[[Waiting, Ask], Awaitable[None]]
+Asking = Callable[[Job, Ask], Awaitable[None]]
 
 
 @attrs.define(eq=False)
@@ -56,7 +55,7 @@ class Fetcher:
     met: Acquaintances = attrs.field(init=False)
     givers: Givers = attrs.field(factory=Givers, init=False)
     """Who had what links to others."""
-    _jobs: dict[bytes, dict[Waiting, None]] = attrs.field(factory=dict[bytes, "dict[Waiting, None]"], init=False)
+    _jobs: dict[bytes, dict[Job, None]] = attrs.field(factory=dict[bytes, "dict[Job, None]"], init=False)
     """Those for one block, by its multihash."""
     _hedges: HedgeBudget = attrs.field(factory=HedgeBudget, init=False)
     _size: float = attrs.field(default=USUAL_SIZE, init=False)
@@ -76,7 +75,7 @@ class Fetcher:
         if held is not None:
             await trio.lowlevel.checkpoint()
             return held
-        job = Waiting(name, int(self._size), trio.current_effective_deadline(), cid=cid, near=self.givers.of(near))
+        job = Job(cid, int(self._size), trio.current_effective_deadline(), self.givers.of(near))
         self.covers.cover(job)
         block = await self.one(job)
         if block is None:
@@ -87,22 +86,22 @@ class Fetcher:
 
     def _held(self, name: bytes) -> bytes | None:
         """Return the verified bytes of what is here, and about to be stored."""
-        came = (job.data for job in self._jobs.get(name, ()) if job.data is not None)
+        came = (job.block.data for job in self._jobs.get(name, ()) if job.block is not None)
         return self.covers.held.get(name) if name in self.covers.held else next(came, None)
 
-    async def one(self, job: Waiting) -> Block | None:
+    async def one(self, job: Job) -> Block | None:
         """Do *job*, for one block; returns that, or None if nobody served it."""
-        jobs = self._jobs.setdefault(job.cid.multihash, {})
+        jobs = self._jobs.setdefault(job.name, {})
         jobs[job] = None
         try:
             await self.work(job, self._ask)
         finally:
             del jobs[job]
             if not jobs:
-                del self._jobs[job.cid.multihash]
-        return None if job.data is None else Block.vouched(job.cid, job.data)
+                del self._jobs[job.name]
+        return job.block
 
-    async def work(self, job: Waiting, ask: Asking) -> None:
+    async def work(self, job: Job, ask: Asking) -> None:
         """Do *job*: call *ask* in a task of its own for each peer that the plan says, until it is done or hopeless."""
         self.needs.add(job)
         try:
@@ -119,11 +118,12 @@ class Fetcher:
             if self.ends.freed:
                 pump_tree(self.session)
 
-    async def _drive(self, job: Waiting, ask: Asking, nursery: trio.Nursery) -> None:
+    async def _drive(self, job: Job, ask: Asking, nursery: trio.Nursery) -> None:
         """Send what the plan grants to this job until it has its bytes, or no hope."""
         by_itself = True  # not because of a change elsewhere, which has handed out work already
         while job in self.needs:
-            job.changed = trio.Event()
+            changed = trio.Event()
+            job.wake = changed.set
             if self._meet_peers(job) or by_itself:
                 pump_tree(self.session)
             while job.granted:
@@ -134,10 +134,10 @@ class Fetcher:
             if again is None or job not in self.needs:
                 return
             with trio.move_on_at(again) as patience:
-                await job.changed.wait()
+                await changed.wait()
             by_itself = patience.cancelled_caught
 
-    def _meet_peers(self, job: Waiting) -> bool:
+    def _meet_peers(self, job: Job) -> bool:
         """Meet those that the session has got since the last look; *job* fails if one of them is no peer."""
         try:
             return self.met.meet()
@@ -161,7 +161,6 @@ class Fetcher:
         spare, sent = self.needs.spare, True
         for grant in grants:
             job = grant.job
-            assert isinstance(job, Waiting)
             try:
                 self.session.account.request_begins(job.held)
             except LimitReached as spent:
@@ -175,7 +174,7 @@ class Fetcher:
             self.needs.spare, self.pool.changed = spare, False  # the turn has reckoned with its own grants
         return bool(grants)
 
-    def _send(self, job: Waiting, grant: Grant, now: float) -> None:
+    def _send(self, job: Job, grant: Grant, now: float) -> None:
         record = grant.record
         self._hedges.spend() if grant.hedge else self._hedges.earn()
         late_at = now + late_after(grant.predicted, record.usual)
@@ -187,28 +186,28 @@ class Fetcher:
             if grant.hedge:
                 self.ends.tell(events.Hedged(now, record.peer.public, job.cid))
             self.ends.tell(events.Asked(now, record.peer.public, job.cid))
-        job.poke()
+        job.wake()
 
-    def fail(self, job: Waiting, error: Exception) -> None:
+    def fail(self, job: Job, error: Exception) -> None:
         """Give *job* up because of *error*."""
         job.error = error
         self.needs.drop(job)
-        job.poke()
+        job.wake()
 
-    async def _ask(self, job: Waiting, ask: Ask) -> None:
+    async def _ask(self, job: Job, ask: Ask) -> None:
         """Ask one peer for one block, verify what it sends, and note how it went."""
         with self.noting(job, ask):
             data = await self.transport(ask.record).block(job.cid, progress=partial(self.ends.arrived, ask))
             await check(job.cid, data)
-            self.ends.found(job, ask, len(data), wasted=0 if job.data is None else ask.received)
+            self.ends.found(job, ask, len(data), wasted=0 if job.block is None else ask.received)
             open_up(ask.record, self.pool.size)
             self.searching.served(ask.record)
-            if ask.hedge and job.data is None:
+            if ask.hedge and job.block is None:
                 self._hedges.won()
             self.give(Block.vouched(job.cid, data), ask.record)
         pump_tree(self.session)
 
-    def noting(self, job: Waiting, ask: Ask) -> Noting:
+    def noting(self, job: Job, ask: Ask) -> Noting:
         """Return the scope of one request, which notes how it went if that was not well."""
         return Noting(self.ends, job, ask, lacked=self._lacked, fail=self.fail)
 
@@ -217,32 +216,29 @@ class Fetcher:
         name = block.cid.multihash
         self.givers.note(block.cid, giver)
         self.covers.arrived(block)
-        waiting = [job for job in self._jobs.get(name, ()) if job.data is None]
+        waiting = [job for job in self._jobs.get(name, ()) if job.block is None]
         for job in waiting:
-            job.data = block.data
+            job.block = block if block.cid is job.cid else Block.vouched(job.cid, block.data)
             self.needs.drop(job)
-            job.poke()
+            job.wake()
         return bool(waiting)
 
     def _lacked(self, cid: CID) -> None:
         self.givers.matters = True
         for job in self.needs:  # another one may be after the same, and count on this peer
             if job.name == cid.multihash:
-                assert isinstance(job, Waiting)
-                job.poke()
+                job.wake()
 
     def _poke_tree(self) -> None:
         """A peer has become worse: jobs that counted on it look again, those of other sessions in the tree, too."""
         for fetcher in _TREE.of(self.session.root):
             for job in fetcher.needs:
-                assert isinstance(job, Waiting)
-                job.poke()
+                job.wake()
 
     def _turned_up(self) -> None:
         """Peers have turned up, or will not: whoever waits for them looks again."""
         for job in self.needs:
-            assert isinstance(job, Waiting)
-            job.poke()
+            job.wake()
         pump_tree(self.session)
 
     def shun(self, liar: Peer, reason: str) -> None:
