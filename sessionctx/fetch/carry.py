@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from typing import Final
 
 import attrs
@@ -20,26 +19,22 @@ from sessionctx.fetch.batch import Batch, Keep
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Cover
 from sessionctx.fetch.job import Job
+from sessionctx.fetch.lookout import far_end, outrun, stalls
 from sessionctx.fetch.noting import Noting
 from sessionctx.fetch.run import FETCHER, Fetcher, pump_tree
-from sessionctx.fetch.stripe import MANY, SMALL, STRIPE, Sweep
+from sessionctx.fetch.stripe import SMALL, STRIPE, Sweep
 from sessionctx.peers import Ask
 from sessionctx.session import Session
 from sessionctx.transports import CarAnswer
 
-STALL: Final = 0.5
-"""Seconds without a byte, after which others are asked for what a CAR was to bring next."""
 TICK: Final = 0.05
 """Seconds between two looks at how it gets on."""
 OVERTAKEN: Final = 512 * 1024
 """Bytes in a row that are of no use, after which a CAR is left."""
 EACH: Final = 256
 """Bytes that a block of no use counts for, on top of its own."""
-MUCH_SOONER: Final = 0.25
-"""Part of the time that a CAR still needs, in which another peer would bring all of it: then that one is asked."""
 MOST_MOVES: Final = 2
-MOST_HELP: Final = 16
-"""Blocks that others bring at a time, from the far end of a CAR."""
+"""How often somebody else may be asked for all of it anew."""
 
 
 @attrs.define(eq=False)
@@ -183,52 +178,27 @@ class Carry:
 
     async def _watch(self, helpers: trio.Nursery, ask: Ask) -> None:
         """Rely on it no longer when it stalls; and let others begin at its far end, where that saves time."""
-        covers = self.fetcher.covers
+        fetcher, sweep = self.fetcher, self.sweep
         while True:
             await trio.sleep(TICK)
-            if self.sweep.done:
+            now = trio.current_time()
+            if sweep.done:
                 self._left_early = True  # others have brought the rest
-                self._stop()
-                return
-            if _stalls(ask, trio.current_time()):
+                return self._stop()
+            if stalls(ask, now):
                 if self._cover.open:
-                    covers.give_up(self._cover)
-                    pump_tree(self.fetcher.session)
+                    fetcher.covers.give_up(self._cover)
+                    pump_tree(fetcher.session)
                 continue
-            self.fetcher.pool.update(trio.current_time())
-            if self._is_slow(ask):
+            fetcher.pool.update(now)
+            if self._moves < MOST_MOVES and outrun(self._job, sweep, ask, fetcher.pool, now):
                 self._moved, self._moves = True, self._moves + 1
-                self._stop()
-                return
-            self._get_help(helpers, ask)
-
-    def _is_slow(self, ask: Ask) -> bool:
-        """Whether another peer would bring all of it in a fraction of the time that this one still needs."""
-        now, sweep, pool = trio.current_time(), self.sweep, self.fetcher.pool
-        if self._moves >= MOST_MOVES or not ask.received or now - ask.began < STALL:
-            return False
-        left = sweep.left() * (now - ask.began) / ask.received
-        size = sweep.left() + sweep.came
-        others = (each for _, _, each in pool.ready if self._job.may(each.record))
-        return any(each.outlook.expected(size) < MUCH_SOONER * left for each in others)
-
-    def _get_help(self, helpers: trio.Nursery, ask: Ask) -> None:
-        """Ask peers that have nothing to do for what comes last, if they will have it long before."""
-        sweep, pool, now = self.sweep, self.fetcher.pool, trio.current_time()
-        if not sweep.exact or not ask.received or self.fetcher.needs.waiting:
-            return
-        left = sweep.left() * (now - ask.began) / ask.received
-        for _, _, standing in chain(pool.ready, pool.unknown):
-            if standing.record is ask.record or standing.record.lacks(sweep.root.multihash):
-                continue
-            if standing.outlook.expected(sweep.mean()) * 2 > left:
-                continue
-            for _ in range(standing.room):
-                far = next((cid for cid in sweep.from_the_end() if cid.multihash not in self._helping), None)
-                if far is None or len(sweep) < 2 * len(self._helping) + MANY or len(self._helping) >= MOST_HELP:
-                    return
-                self._helping.add(far.multihash)
-                helpers.start_soon(self._help, Job(far, int(sweep.mean()), barred=ask.record))
+                return self._stop()
+            if fetcher.needs.waiting:
+                continue  # the others have enough to do
+            for cid in far_end(sweep, ask, fetcher.pool, self._helping, now):
+                self._helping.add(cid.multihash)
+                helpers.start_soon(self._help, Job(cid, int(sweep.mean()), barred=ask.record))
 
     async def _help(self, job: Job) -> None:
         """Get one block from somebody else."""
@@ -238,12 +208,6 @@ class Carry:
                 await self._batch.keep([block])
         finally:
             self._helping.discard(job.cid.multihash)
-
-
-def _stalls(ask: Ask, now: float) -> bool:
-    """Whether it has been silent for too long; not while it takes turns with other answers of its peer."""
-    line, longest, silent = ask.record.line, max(STALL, 4 * (ask.record.latency or 0.0)), now - ask.heard
-    return silent >= longest and (line.silent(now) >= longest or silent >= longest * line.receiving)
 
 
 def start_carry(s: Session, sweep: Sweep, keep: Keep) -> Carry | None:
