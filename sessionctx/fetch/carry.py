@@ -20,10 +20,10 @@ from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Cover
 from sessionctx.fetch.job import Job
 from sessionctx.fetch.lookout import far_end, outrun, stalls
-from sessionctx.fetch.noting import Noting
+from sessionctx.fetch.request import Request
 from sessionctx.fetch.run import FETCHER, Fetcher, pump_tree
 from sessionctx.fetch.stripe import SMALL, STRIPE, Sweep
-from sessionctx.peers import Ask
+from sessionctx.peers import Ask, Record
 from sessionctx.session import Session
 from sessionctx.transports import CarAnswer
 
@@ -87,18 +87,18 @@ class Carry:
         fetcher = self.fetcher
         fetcher.covers.asked(self._cover)
         self._unused = 0
-        with fetcher.noting(job, ask) as noting:
-            await self._beside(partial(self._watch, helpers, ask), partial(self._receive, ask, noting))
-            if self._left and not (noting.kept and self._cover.open):
-                fetcher.ends.dropped(job, ask, kept=noting.kept)  # others were faster with everything, or it stalled
+        with Request(fetcher.requests, job, ask) as request:
+            await self._beside(partial(self._watch, helpers, ask), partial(self._receive, request))
+            if self._left and not (request.useful and self._cover.open):
+                request.dropped()  # others were faster with everything, or it stalled
             else:
-                fetcher.ends.found(job, ask, noting.kept, wasted=self._unused, timed=False)
+                request.found(request.useful, wasted=self._unused, timed=False)
             if not self._moved:
                 fetcher.needs.drop(job)
         fetcher.covers.asked(self._cover)
         if self._moved:
             self._moved, job.barred = False, ask.record  # somebody else is asked for it anew
-        elif noting.kept:
+        elif request.useful:
             fetcher.needs.drop(job)  # what is still missing is somebody else's
         job.wake()
         pump_tree(fetcher.session)
@@ -119,18 +119,17 @@ class Carry:
 
     # --- taking in
 
-    async def _receive(self, ask: Ask, noting: Noting) -> None:
-        sweep, record = self.sweep, ask.record
+    async def _receive(self, request: Request) -> None:
+        sweep, record = self.sweep, request.ask.record
         transport = self.fetcher.transport(record)
-        arrived = partial(self.fetcher.ends.arrived, ask)
-        asked = transport.car(sweep.root, path=sweep.path, scope=sweep.scope, span=sweep.span, progress=arrived)
+        asked = transport.car(sweep.root, path=sweep.path, scope=sweep.scope, span=sweep.span, progress=request.arrived)
         try:
             async with asked as answer:
-                await self._take_in(answer, ask, noting)
+                await self._take_in(answer, request)
         except (BadAnswer, CarError) as error:
             if not record.cars and not isinstance(error, CarTruncated):
                 record.cars = False  # it has never sent one: from now on it is asked for blocks only
-                noting.harmless = True
+                request.harmless = True
             raise BadAnswer(str(error), peer=record.peer.public) from error
         finally:
             await self._batch.flush()
@@ -140,34 +139,32 @@ class Carry:
             record.forget_me_not(missing.multihash)
             raise BadAnswer(f"{record.peer.public} sent a CAR that lacks {missing}", peer=record.peer.public)
 
-    async def _take_in(self, answer: CarAnswer, ask: Ask, noting: Noting) -> None:
+    async def _take_in(self, answer: CarAnswer, request: Request) -> None:
         """Verify, hand out and keep what is expected of what comes; leave when it has all come."""
-        sweep, unexpected, useful = self.sweep, 0, 0
+        sweep, record, unexpected, useful = self.sweep, request.ask.record, 0, 0
         async for cid, data in answer:
             if not sweep.expects(cid.multihash):
                 self._unused += len(data)
                 unexpected += EACH + len(data)  # so that empty ones do not come for ever
-                if sweep.done or (noting.kept and unexpected - useful > OVERTAKEN):
+                if sweep.done or (request.useful and unexpected - useful > OVERTAKEN):
                     self._left_early = True  # others have brought what it brings now
                     return
                 if unexpected > STRIPE + sweep.came + EACH * sweep.blocks:
-                    raise BadAnswer(
-                        f"{ask.record.peer.public} sends what nobody asked for", peer=ask.record.peer.public
-                    )
+                    raise BadAnswer(f"{record.peer.public} sends what nobody asked for", peer=record.peer.public)
                 continue
             await check(cid, data)
-            ask.record.cars = True
-            noting.kept, useful = noting.kept + len(data), unexpected
-            await self._take(Block.vouched(cid, data), ask)
+            record.cars = True
+            request.useful, useful = request.useful + len(data), unexpected
+            await self._take(Block.vouched(cid, data), record)
             if sweep.done or self._too_long():
                 return
             if self._batch.failed or self.fetcher.session.account.bytes_spent():
                 self._left_early = True
                 return
 
-    async def _take(self, block: Block, ask: Ask) -> None:
+    async def _take(self, block: Block, giver: Record) -> None:
         # Whoever waits for it keeps it, too; but what others hang on is kept before them, in any case.
-        if not self.fetcher.give(block, ask.record) or block.cid.codec != RAW:
+        if not self.fetcher.give(block, giver) or block.cid.codec != RAW:
             await self._batch.add(block)
 
     def _too_long(self) -> bool:

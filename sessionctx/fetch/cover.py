@@ -82,7 +82,6 @@ class Covers:
         if ask is not None:
             job.asks.append(ask)
         self.needs.changed(job)
-        job.wake()
 
     def _leave(self, cover: Cover, job: Job) -> None:
         ask = cover.jobs.pop(job)
@@ -90,4 +89,3 @@ class Covers:
             job.asks.remove(ask)
         job.covered = any(job in other.jobs for other in self._covers)
         self.needs.changed(job)
-        job.wake()

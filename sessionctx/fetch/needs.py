@@ -1,6 +1,7 @@
 """What is needed: the jobs of a session in order of need, sorted by what is to be done about them. Pure.
 
-A turn of the plan looks at those that wait and those that are late, and at none of the many that are well under way.
+Whatever changes about a job goes through here, which wakes the task that waits for it. A turn of the plan looks at the
+jobs that wait and those that are late, and at none of the many that are well under way.
 """
 
 from __future__ import annotations
@@ -64,11 +65,18 @@ class Needs:
             del self._jobs[job]
             self._unsort(job)
             self.spare = None
+            job.wake()
+
+    def give_up(self, job: Job, error: Exception) -> None:
+        """Forget a job because of *error*."""
+        job.error = error
+        self.drop(job)
 
     def changed(self, job: Job) -> None:
         """Sort a job anew: who is asked for it has changed."""
         self.spare = None
         if job in self._jobs:
+            job.wake()
             self._unsort(job)
             if not job.asks:
                 if not job.covered:
@@ -80,6 +88,12 @@ class Needs:
                 if job.on_trial():
                     self.trials[job] = None
                 heapq.heappush(self._moments, (job.late_at(), job.number, job))
+
+    def wake(self, name: bytes | None = None) -> None:
+        """Something has changed about the peers: let all jobs look again, or those for the block of that *name*."""
+        for job in self._jobs:
+            if name is None or job.name == name:
+                job.wake()
 
     def due(self, now: float) -> bool:
         """Whether something may have become late since the last `update`."""

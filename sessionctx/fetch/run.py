@@ -7,7 +7,6 @@ task where it happens lets the plan hand out work and wakes those who got some.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from math import inf
 
 import attrs
@@ -17,16 +16,15 @@ from sessionctx.content import CID, Block, Verifier
 from sessionctx.errors import LimitReached
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Covers
-from sessionctx.fetch.ends import Ends
 from sessionctx.fetch.givers import Givers
 from sessionctx.fetch.hedge import HedgeBudget, late_after
 from sessionctx.fetch.job import Job, look_again
 from sessionctx.fetch.meeting import Acquaintances
 from sessionctx.fetch.needs import Needs
-from sessionctx.fetch.noting import Noting
 from sessionctx.fetch.plan import Grant, assign
 from sessionctx.fetch.pool import USUAL_SIZE, Pool
 from sessionctx.fetch.quarantine import tell_of_liars
+from sessionctx.fetch.request import Request, Requests
 from sessionctx.fetch.searching import Searching
 from sessionctx.fetch.verdict import verdict
 from sessionctx.fetch.window import open_up
@@ -49,7 +47,7 @@ class Fetcher:
     """Who can be asked for it."""
     covers: Covers = attrs.field(init=False)
     """What CARs on their way will bring of it."""
-    ends: Ends = attrs.field(init=False)
+    requests: Requests = attrs.field(init=False)
     searching: Searching = attrs.field(init=False)
     """Who may know more peers."""
     met: Acquaintances = attrs.field(init=False)
@@ -64,7 +62,7 @@ class Fetcher:
         self.pool.most = self.session.limits.in_flight_per_peer
         self.met = Acquaintances(self.session, self._ledger, self.pool)
         self.covers = Covers(self.needs)
-        self.ends = Ends(self.session, self.needs, self._poke_tree)
+        self.requests = Requests(self.session, self.needs, self.givers, self._wake_tree)
         self.searching = Searching(self.session, self.met, self.needs, self.pool, self._turned_up)
 
     async def get(self, cid: CID, near: CID | None = None) -> bytes:
@@ -114,8 +112,8 @@ class Fetcher:
             self.covers.uncover(job)
             self.needs.drop(job)
             for granted in job.granted:
-                self.ends.dropped(job, granted)
-            if self.ends.freed:
+                Request(self.requests, job, granted).dropped()
+            if self.requests.freed:
                 pump_tree(self.session)
 
     async def _drive(self, job: Job, ask: Asking, nursery: trio.Nursery) -> None:
@@ -142,7 +140,7 @@ class Fetcher:
         try:
             return self.met.meet()
         except Exception as error:  # noqa: BLE001  # raised where the want is
-            self.fail(job, error)
+            self.needs.give_up(job, error)
             return False
 
     def transport(self, record: Record) -> Transport:
@@ -151,7 +149,7 @@ class Fetcher:
 
     def pump(self) -> bool:
         """Hand out work: let the plan decide, count it, and wake those who got something. Returns if any did."""
-        self.ends.freed = False
+        self.requests.freed = False
         if not self.needs or self.session.ended is not None:
             return False
         now = trio.current_time()
@@ -165,8 +163,8 @@ class Fetcher:
                 self.session.account.request_begins(job.held)
             except LimitReached as spent:
                 if not job.asks:  # what is under way may still bring it
-                    self.ends.tell(events.Spent(now, spent.limit))
-                    self.fail(job, spent)
+                    self.requests.tell(events.Spent, spent.limit)
+                    self.needs.give_up(job, spent)
                 sent = False
                 continue
             self._send(job, grant, now)
@@ -180,36 +178,24 @@ class Fetcher:
         late_at = now + late_after(grant.predicted, record.usual)
         ask = Ask(record, job.name, job.size, now, predicted=grant.predicted, late_at=late_at, hedge=grant.hedge)
         job.asks.append(ask)
-        self.needs.changed(job)
         job.granted.append(ask)
-        if self.session.hooks:
-            if grant.hedge:
-                self.ends.tell(events.Hedged(now, record.peer.public, job.cid))
-            self.ends.tell(events.Asked(now, record.peer.public, job.cid))
-        job.wake()
-
-    def fail(self, job: Job, error: Exception) -> None:
-        """Give *job* up because of *error*."""
-        job.error = error
-        self.needs.drop(job)
-        job.wake()
+        self.needs.changed(job)
+        if grant.hedge:
+            self.requests.tell(events.Hedged, record.peer.public, job.cid)
+        self.requests.tell(events.Asked, record.peer.public, job.cid)
 
     async def _ask(self, job: Job, ask: Ask) -> None:
         """Ask one peer for one block, verify what it sends, and note how it went."""
-        with self.noting(job, ask):
-            data = await self.transport(ask.record).block(job.cid, progress=partial(self.ends.arrived, ask))
+        with Request(self.requests, job, ask) as request:
+            data = await self.transport(ask.record).block(job.cid, progress=request.arrived)
             await check(job.cid, data)
-            self.ends.found(job, ask, len(data), wasted=0 if job.block is None else ask.received)
+            request.found(len(data), wasted=0 if job.block is None else ask.received)
             open_up(ask.record, self.pool.size)
             self.searching.served(ask.record)
             if ask.hedge and job.block is None:
                 self._hedges.won()
             self.give(Block.vouched(job.cid, data), ask.record)
         pump_tree(self.session)
-
-    def noting(self, job: Job, ask: Ask) -> Noting:
-        """Return the scope of one request, which notes how it went if that was not well."""
-        return Noting(self.ends, job, ask, lacked=self._lacked, fail=self.fail)
 
     def give(self, block: Block, giver: Record) -> bool:
         """Hand a verified block to whoever waits for it; returns if anybody did. CARs need not bring it any more."""
@@ -220,31 +206,22 @@ class Fetcher:
         for job in waiting:
             job.block = block if block.cid is job.cid else Block.vouched(job.cid, block.data)
             self.needs.drop(job)
-            job.wake()
         return bool(waiting)
 
-    def _lacked(self, cid: CID) -> None:
-        self.givers.matters = True
-        for job in self.needs:  # another one may be after the same, and count on this peer
-            if job.name == cid.multihash:
-                job.wake()
-
-    def _poke_tree(self) -> None:
+    def _wake_tree(self) -> None:
         """A peer has become worse: jobs that counted on it look again, those of other sessions in the tree, too."""
         for fetcher in _TREE.of(self.session.root):
-            for job in fetcher.needs:
-                job.wake()
+            fetcher.needs.wake()
 
     def _turned_up(self) -> None:
         """Peers have turned up, or will not: whoever waits for them looks again."""
-        for job in self.needs:
-            job.wake()
+        self.needs.wake()
         pump_tree(self.session)
 
     def shun(self, liar: Peer, reason: str) -> None:
         """A peer lied to another session: it is asked no more here, and jobs that counted on it look again."""
         if self.met.shun(liar, reason):
-            self._poke_tree()
+            self._wake_tree()
 
     def end(self) -> None:
         """The session ends: what its peers lack and who lied is known above from now on."""
@@ -252,7 +229,7 @@ class Fetcher:
         for memory in self.met.memories:
             memory.learn(self.met.records)
         self.pool.close()
-        self._poke_tree()
+        self._wake_tree()
 
 
 _TREE: Slot[dict[Fetcher, None]] = Slot("fetchers", make=lambda _: {})
