@@ -17,8 +17,7 @@ from sessionctx.content import RAW, Block
 from sessionctx.errors import BadAnswer, CarError, CarTruncated, LimitReached, SessionEnded
 from sessionctx.fetch.batch import Batch, Keep
 from sessionctx.fetch.check import check
-from sessionctx.fetch.cover import Cover
-from sessionctx.fetch.job import Job
+from sessionctx.fetch.job import CarJob, Job
 from sessionctx.fetch.lookout import far_end, outrun, stalls
 from sessionctx.fetch.request import Request
 from sessionctx.fetch.run import FETCHER, Fetcher, pump_tree
@@ -44,8 +43,7 @@ class Carry:
     fetcher: Fetcher
     sweep: Sweep
     keep: Keep
-    _cover: Cover = attrs.field(init=False)
-    _job: Job = attrs.field(init=False)
+    _job: CarJob = attrs.field(init=False)
     _batch: Batch = attrs.field(init=False)
     _unused: int = attrs.field(default=0, init=False)
     """Bytes of blocks that were of no use."""
@@ -60,10 +58,9 @@ class Carry:
         sweep = self.sweep
         size = STRIPE // 4 if sweep.size is None else sweep.size
         near = self.fetcher.givers.of(sweep.near)
-        self._job = Job(sweep.root, size, near=near, car=True)
-        self._cover = Cover(sweep, self._job)
+        self._job = CarJob(sweep.root, size, near=near, sweep=sweep)
         self._batch = Batch(self.keep, self.fetcher.covers.held)
-        self.fetcher.covers.open(self._cover)
+        self.fetcher.covers.open(self._job)
 
     @property
     def _left(self) -> bool:
@@ -78,24 +75,24 @@ class Carry:
                 async with trio.open_nursery() as helpers:
                     await self.fetcher.work(self._job, partial(self._ask, helpers))
         finally:
-            self.fetcher.covers.close(self._cover)
+            self.fetcher.covers.close(self._job)
             self._batch.close()
             pump_tree(self.fetcher.session)  # what waited for it is asked for by itself now
 
     async def _ask(self, helpers: trio.Nursery, job: Job, ask: Ask) -> None:
         """Ask one peer for it, and take in what comes."""
         fetcher = self.fetcher
-        fetcher.covers.asked(self._cover)
+        fetcher.covers.asked(self._job)
         self._unused = 0
         with Request(fetcher.requests, job, ask) as request:
             await self._beside(partial(self._watch, helpers, ask), partial(self._receive, request))
-            if self._left and not (request.useful and self._cover.open):
+            if self._left and not (request.useful and self._job.open):
                 request.dropped()  # others were faster with everything, or it stalled
             else:
                 request.found(request.useful, wasted=self._unused, timed=False)
             if not self._moved:
                 fetcher.needs.drop(job)
-        fetcher.covers.asked(self._cover)
+        fetcher.covers.asked(self._job)
         if self._moved:
             self._moved, job.barred = False, ask.record  # somebody else is asked for it anew
         elif request.useful:
@@ -183,17 +180,17 @@ class Carry:
                 self._left_early = True  # others have brought the rest
                 return self._stop()
             if stalls(ask, now):
-                if self._cover.open:
-                    fetcher.covers.give_up(self._cover)
+                if self._job.open:
+                    fetcher.covers.give_up(self._job)
                     pump_tree(fetcher.session)
                 continue
             fetcher.pool.update(now)
-            if self._moves < MOST_MOVES and outrun(self._job, sweep, ask, fetcher.pool, now):
+            if self._moves < MOST_MOVES and outrun(self._job, ask, fetcher.pool, now):
                 self._moved, self._moves = True, self._moves + 1
                 return self._stop()
             if fetcher.needs.waiting:
                 continue  # the others have enough to do
-            for cid in far_end(sweep, ask, fetcher.pool, self._helping, now):
+            for cid in far_end(self._job, ask, fetcher.pool, self._helping, now):
                 self._helping.add(cid.multihash)
                 helpers.start_soon(self._help, Job(cid, int(sweep.mean()), barred=ask.record))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 
 from sessionctx.content import CID, Block
 from sessionctx.errors import BadAnswer, PeerError, Stalled, Unreachable
 from sessionctx.fetch.pool import Pool
+from sessionctx.fetch.stripe import Sweep
 from sessionctx.peers import Ask, Health, Record
 
 CAR_HOLDS: Final = 512 * 1024
@@ -40,14 +41,15 @@ def _nobody() -> None:
 class Job:
     """One name that is being fetched, and how it stands."""
 
+    car: ClassVar[bool] = False
+    """Whether it is all that hangs below the name that is wanted, as a CAR, and not the one block."""
+
     cid: CID
     size: int
     """Bytes expected."""
     deadline: float = float("inf")
     near: tuple[Record, ...] = ()
     """Who had what links to it."""
-    car: bool = False
-    """Whether it is all that hangs below the name that is wanted, as a CAR, and not the one block."""
     covered: bool = False
     """Whether a CAR that was decided on will bring it: it is not asked for by itself, unless that is late."""
     barred: Record | None = None
@@ -75,8 +77,8 @@ class Job:
 
     @property
     def held(self) -> int:
-        """Bytes that a request for it holds at a time: a CAR is kept block by block."""
-        return min(self.size, CAR_HOLDS) if self.car else self.size
+        """Bytes that a request for it holds at a time."""
+        return self.size
 
     def note(self, record: Record, error: PeerError) -> None:
         """Remember that a try with this peer came to *error*."""
@@ -85,7 +87,7 @@ class Job:
 
     def spent(self, record: Record) -> bool:
         """Whether this peer has nothing more to give to this want: it lacks the name, or has failed too often."""
-        if record.lacks(self.name) or (self.car and record.cars is False):
+        if record.lacks(self.name):
             return True
         if not self.tries:
             return False
@@ -138,6 +140,28 @@ class Job:
     def dead_at(self) -> float:
         """Return when the last of its requests counts as dead if it stays silent: another is sent whatever it costs."""
         return max(_dead_at(ask) for ask in self.asks)
+
+
+@attrs.define(eq=False)
+class CarJob(Job):
+    """All that hangs below one name, which is being fetched as a CAR, and the jobs that wait for parts of it."""
+
+    car: ClassVar[bool] = True
+    sweep: Sweep = attrs.field(kw_only=True)
+    """What of it is missing."""
+    open: bool = True
+    """Whether it is to be relied upon."""
+    riders: dict[Job, Ask | None] = attrs.field(factory=dict[Job, "Ask | None"])
+    """Those that wait for it; and what is counted among the requests of each, standing for the CAR."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that a request for it holds at a time: it is kept block by block."""
+        return min(self.size, CAR_HOLDS)
+
+    def spent(self, record: Record) -> bool:
+        """Whether this peer has nothing more to give to it; or it sends no CARs."""
+        return record.cars is False or Job.spent(self, record)
 
 
 def _dead_at(ask: Ask) -> float:

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import Final
 
 from sessionctx.content import CID
-from sessionctx.fetch.job import Job
+from sessionctx.fetch.job import CarJob
 from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.stripe import MANY, Sweep
 from sessionctx.peers import Ask
@@ -29,19 +29,21 @@ def stalls(ask: Ask, now: float) -> bool:
     return silent >= longest and (line.silent(now) >= longest or silent >= longest * line.receiving)
 
 
-def outrun(job: Job, sweep: Sweep, ask: Ask, pool: Pool, now: float) -> bool:
+def outrun(job: CarJob, ask: Ask, pool: Pool, now: float) -> bool:
     """Whether another peer would bring all of it in a fraction of the time that this one still needs."""
     if not ask.received or now - ask.began < STALL:
         return False
+    sweep = job.sweep
     size, soon = sweep.left() + sweep.came, MUCH_SOONER * _still(sweep, ask, now)
     return any(each.outlook.expected(size) < soon for _, _, each in pool.ready if job.may(each.record))
 
 
-def far_end(sweep: Sweep, ask: Ask, pool: Pool, helping: Collection[bytes], now: float) -> list[CID]:
+def far_end(job: CarJob, ask: Ask, pool: Pool, helping: Collection[bytes], now: float) -> list[CID]:
     """Return what idle peers should be asked for of what comes last, as they will have it long before.
 
     Those blocks that they are *helping* with already, by multihash, count; the nearer half is left to the CAR.
     """
+    sweep = job.sweep
     if not sweep.exact or not ask.received:
         return []
     left, each = _still(sweep, ask, now), sweep.mean()
@@ -49,7 +51,7 @@ def far_end(sweep: Sweep, ask: Ask, pool: Pool, helping: Collection[bytes], now:
         standing.room
         for _, _, standing in chain(pool.ready, pool.unknown)
         if standing.record is not ask.record
-        and not standing.record.lacks(sweep.root.multihash)
+        and not standing.record.lacks(job.name)
         and standing.outlook.expected(each) * 2 <= left
     )
     most = min(sum(idle), MOST_HELP - len(helping), (len(sweep) - MANY) // 2 + 1 - len(helping))

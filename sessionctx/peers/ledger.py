@@ -10,7 +10,7 @@ import attrs
 from sessionctx.peers.health import Health, after
 from sessionctx.peers.line import Line
 from sessionctx.peers.peer import Peer
-from sessionctx.peers.record import PeerStatistics, Record
+from sessionctx.peers.record import INHERITED, PeerStatistics, Record
 from sessionctx.session import Session, Slot
 
 FOLD: Final = 0.5
@@ -59,21 +59,8 @@ class Ledger:
 
 
 def _inherit(record: Record, above: Record) -> None:
-    record.health = above.health
-    record.failures = above.failures
-    record.rest_until = above.rest_until
-    record.trials = above.trials
-    record.try_at = above.try_at
-    record.reason = above.reason
-    record.latency = above.latency
-    record.median = above.median
-    record.nearest = above.nearest
-    record.cars = above.cars
-    record.rate = above.rate
-    record.success = above.success
-    record.hits = above.hits
-    record.window = above.window
-    record.usual = above.usual
+    for name in INHERITED:
+        setattr(record, name, getattr(above, name))
 
 
 def _fold(record: Record, above: Record) -> None:

@@ -78,6 +78,7 @@ class Record:
     in_flight: int = 0
     bytes: int = 0
 
+    # What a fork begins with, up to `cars`: see INHERITED.
     health: Health = Health.FRESH
     failures: int = 0
     """In a row."""
@@ -250,3 +251,8 @@ class Record:
         self.absent[name] = None
         if len(self.absent) > MOST_ABSENT:
             self.absent.popitem(last=False)
+
+
+_FIELDS = [field.name for field in attrs.fields(Record)]
+INHERITED: Final = tuple(_FIELDS[_FIELDS.index("health") : _FIELDS.index("cars") + 1])
+"""What the record of a fork begins with. The rest is counted from nothing, or read through the records above."""

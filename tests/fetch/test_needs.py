@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from sessionctx.content import CID
 from sessionctx.errors import PeerFailed
-from sessionctx.fetch import Job, Needs
+from sessionctx.fetch.job import CarJob, Job
+from sessionctx.fetch.needs import Needs
+from sessionctx.fetch.stripe import Sweep
 from sessionctx.peers import Ask, Health, Ledger, Peer
 
 NAMES = range(4)
@@ -45,12 +47,16 @@ def change(needs, job, event, now, peers):
     needs.changed(job)
 
 
+def job_of(cid, *, car):
+    return CarJob(cid, 100, sweep=Sweep(cid)) if car else Job(cid, 100)
+
+
 @given(kinds=st.lists(st.booleans(), min_size=4, max_size=4), events=EVENTS)
 def test_the_needs_are_sorted_as_if_anew(kinds, events):
     """Whatever happens to jobs in whatever order: those that wait, the odd ones, the trials and the late ones are those
     that a look at all of them finds; and all are in the order in which they came."""
     needs, peers, now = Needs(), records(), 0.0
-    jobs = [Job(CID.of(b"%d" % n), 100, car=car) for n, car in enumerate(kinds)]
+    jobs = [job_of(CID.of(b"%d" % n), car=car) for n, car in enumerate(kinds)]
     order = []
     for event in events:
         if event[0] == "wait":

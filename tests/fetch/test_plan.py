@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from sessionctx.content import CID
 from sessionctx.errors import BadAnswer, Busy, NotHere, PeerFailed, Stalled, Unreachable
-from sessionctx.fetch import Job, Needs, Pool
-from sessionctx.fetch import assign as assign_by
-from sessionctx.fetch import look_again as look_again_by
-from sessionctx.fetch.job import FEW_TRIES, MOST_TRIES, PATIENCE
+from sessionctx.fetch.job import FEW_TRIES, MOST_TRIES, PATIENCE, Job
+from sessionctx.fetch.job import look_again as look_again_by
+from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import FEW
-from sessionctx.fetch.pool import BEAM
+from sessionctx.fetch.plan import assign as assign_by
+from sessionctx.fetch.pool import BEAM, Pool
 from sessionctx.fetch.window import window
 from sessionctx.peers import Health, outlook, typical
 
