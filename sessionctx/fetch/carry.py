@@ -5,6 +5,7 @@ A carry never fails anybody: what it does not bring is asked for block by block,
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -28,12 +29,21 @@ from sessionctx.transports import CarAnswer
 
 TICK: Final = 0.05
 """Seconds between two looks at how it gets on."""
-OVERTAKEN: Final = 512 * 1024
+MOST_UNUSED: Final = 512 * 1024
 """Bytes in a row that are of no use, after which a CAR is left."""
 EACH: Final = 256
 """Bytes that a block of no use counts for, on top of its own."""
 MOST_MOVES: Final = 2
 """How often somebody else may be asked for all of it anew."""
+
+
+class _Left(enum.Enum):
+    """Why a CAR was left before it had brought everything: nobody's fault."""
+
+    ENOUGH = enum.auto()
+    """Others were faster with what it brings, it stalled, or there is no use or place for more."""
+    OUTRUN = enum.auto()
+    """Somebody else is to be asked for it."""
 
 
 @attrs.define(eq=False)
@@ -47,9 +57,7 @@ class Carry:
     _batch: Batch = attrs.field(init=False)
     _unused: int = attrs.field(default=0, init=False)
     """Bytes of blocks that were of no use."""
-    _left_early: bool = attrs.field(default=False, init=False)
-    _moved: bool = attrs.field(default=False, init=False)
-    """Whether somebody else is to be asked for it."""
+    _left: _Left | None = attrs.field(default=None, init=False)
     _moves: int = attrs.field(default=0, init=False)
     _stop: Callable[[], None] = attrs.field(init=False)
     _helping: set[bytes] = attrs.field(factory=set[bytes], init=False)
@@ -61,11 +69,6 @@ class Carry:
         self._job = CarJob(sweep.root, size, near=near, sweep=sweep)
         self._batch = Batch(self.keep, self.fetcher.covers.held)
         self.fetcher.covers.open(self._job)
-
-    @property
-    def _left(self) -> bool:
-        """Whether it was left before it had brought everything, for a reason that is nobody's fault."""
-        return self._left_early or self._batch.failed
 
     async def run(self) -> None:
         """Bring it, as far as one CAR does that."""
@@ -86,18 +89,17 @@ class Carry:
         self._unused = 0
         with Request(fetcher.requests, job, ask) as request:
             await self._beside(partial(self._watch, helpers, ask), partial(self._receive, request))
-            if self._left and not (request.useful and self._job.open):
-                request.dropped()  # others were faster with everything, or it stalled
+            if self._left is _Left.ENOUGH and not (request.useful and self._job.open):
+                request.dropped()
             else:
                 request.found(request.useful, wasted=self._unused, timed=False)
-            if not self._moved:
+            if self._left is not _Left.OUTRUN:
                 fetcher.needs.drop(job)
         fetcher.covers.asked(self._job)
-        if self._moved:
-            self._moved, job.barred = False, ask.record  # somebody else is asked for it anew
+        if self._left is _Left.OUTRUN:
+            self._left, job.barred = None, ask.record
         elif request.useful:
             fetcher.needs.drop(job)  # what is still missing is somebody else's
-        job.wake()
         pump_tree(fetcher.session)
 
     async def _beside(self, watch: Callable[[], Awaitable[None]], work: Callable[[], Awaitable[None]]) -> None:
@@ -118,7 +120,7 @@ class Carry:
 
     async def _receive(self, request: Request) -> None:
         sweep, record = self.sweep, request.ask.record
-        transport = self.fetcher.transport(record)
+        transport = self.fetcher.met.transport(record)
         asked = transport.car(sweep.root, path=sweep.path, scope=sweep.scope, span=sweep.span, progress=request.arrived)
         try:
             async with asked as answer:
@@ -130,7 +132,9 @@ class Carry:
             raise BadAnswer(str(error), peer=record.peer.public) from error
         finally:
             await self._batch.flush()
-        if sweep.exact and not (sweep.done or self._left or self._too_long()):
+            if self._batch.failed:
+                self._left = _Left.ENOUGH
+        if sweep.exact and not (sweep.done or self._left is not None or self._too_long()):
             missing = sweep.next()
             assert missing is not None
             record.forget_me_not(missing.multihash)
@@ -143,8 +147,8 @@ class Carry:
             if not sweep.expects(cid.multihash):
                 self._unused += len(data)
                 unexpected += EACH + len(data)  # so that empty ones do not come for ever
-                if sweep.done or (request.useful and unexpected - useful > OVERTAKEN):
-                    self._left_early = True  # others have brought what it brings now
+                if sweep.done or (request.useful and unexpected - useful > MOST_UNUSED):
+                    self._left = _Left.ENOUGH  # others have brought what it brings now
                     return
                 if unexpected > STRIPE + sweep.came + EACH * sweep.blocks:
                     raise BadAnswer(f"{record.peer.public} sends what nobody asked for", peer=record.peer.public)
@@ -156,7 +160,7 @@ class Carry:
             if sweep.done or self._too_long():
                 return
             if self._batch.failed or self.fetcher.session.account.bytes_spent():
-                self._left_early = True
+                self._left = _Left.ENOUGH
                 return
 
     async def _take(self, block: Block, giver: Record) -> None:
@@ -176,8 +180,10 @@ class Carry:
         while True:
             await trio.sleep(TICK)
             now = trio.current_time()
+            if self._left is not None:
+                return None  # it is only being stored
             if sweep.done:
-                self._left_early = True  # others have brought the rest
+                self._left = _Left.ENOUGH  # others have brought the rest
                 return self._stop()
             if stalls(ask, now):
                 if self._job.open:
@@ -186,7 +192,7 @@ class Carry:
                 continue
             fetcher.pool.update(now)
             if self._moves < MOST_MOVES and outrun(self._job, ask, fetcher.pool, now):
-                self._moved, self._moves = True, self._moves + 1
+                self._left, self._moves = _Left.OUTRUN, self._moves + 1
                 return self._stop()
             if fetcher.needs.waiting:
                 continue  # the others have enough to do

@@ -168,8 +168,8 @@ def _dead_at(ask: Ask) -> float:
     if ask.trial:
         return ask.late_at  # whoever waits shall not pay for exploring
     if ask.received:  # whoever stops in the middle has not to look for it first
-        return ask.heard + max(LEAST_STALLED, LATER * ask.predicted)
-    return ask.heard + max(LEAST_DEAD, MUCH_LATER * ask.predicted)
+        return ask.last_heard + max(LEAST_STALLED, LATER * ask.predicted)
+    return ask.last_heard + max(LEAST_DEAD, MUCH_LATER * ask.predicted)
 
 
 def look_again(job: Job, pool: Pool, now: float) -> float | None:

@@ -25,7 +25,7 @@ MOST_HELP: Final = 16
 
 def stalls(ask: Ask, now: float) -> bool:
     """Whether it has been silent for too long; not while it takes turns with other answers of its peer."""
-    line, longest, silent = ask.record.line, max(STALL, 4 * (ask.record.latency or 0.0)), now - ask.heard
+    line, longest, silent = ask.record.line, max(STALL, 4 * (ask.record.latency or 0.0)), now - ask.last_heard
     return silent >= longest and (line.silent(now) >= longest or silent >= longest * line.receiving)
 
 

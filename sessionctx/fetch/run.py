@@ -22,7 +22,7 @@ from sessionctx.fetch.job import Job, look_again
 from sessionctx.fetch.meeting import Acquaintances
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import Grant, assign
-from sessionctx.fetch.pool import USUAL_SIZE, Pool
+from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.quarantine import tell_of_liars
 from sessionctx.fetch.request import Request, Requests
 from sessionctx.fetch.searching import Searching
@@ -30,9 +30,9 @@ from sessionctx.fetch.verdict import verdict
 from sessionctx.fetch.window import open_up
 from sessionctx.peers import LEDGER, Ask, Ledger, Peer, Record
 from sessionctx.session import Session, Slot, events
-from sessionctx.transports import Transport
 
-Asking = Callable[[Job, Ask], Awaitable[None]]
+Send = Callable[[Job, Ask], Awaitable[None]]
+"""Sends a request to a peer, and sees to what comes."""
 
 
 @attrs.define(eq=False)
@@ -56,7 +56,6 @@ class Fetcher:
     _jobs: dict[bytes, dict[Job, None]] = attrs.field(factory=dict[bytes, "dict[Job, None]"], init=False)
     """Those for one block, by its multihash."""
     _hedges: HedgeBudget = attrs.field(factory=HedgeBudget, init=False)
-    _size: float = attrs.field(default=USUAL_SIZE, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.pool.most = self.session.limits.in_flight_per_peer
@@ -73,13 +72,12 @@ class Fetcher:
         if held is not None:
             await trio.lowlevel.checkpoint()
             return held
-        job = Job(cid, int(self._size), trio.current_effective_deadline(), self.givers.of(near))
+        job = Job(cid, int(self.pool.size), trio.current_effective_deadline(), self.givers.of(near))
         self.covers.cover(job)
         block = await self.one(job)
         if block is None:
             raise job.error or verdict(job, str(cid), self.met.records, trio.current_time())
-        self._size += 0.1 * (len(block.data) - self._size)
-        self.pool.size = self._size
+        self.pool.size += 0.1 * (len(block.data) - self.pool.size)
         return block.data
 
     def _held(self, name: bytes) -> bytes | None:
@@ -99,14 +97,14 @@ class Fetcher:
                 del self._jobs[job.name]
         return job.block
 
-    async def work(self, job: Job, ask: Asking) -> None:
-        """Do *job*: call *ask* in a task of its own for each peer that the plan says, until it is done or hopeless."""
+    async def work(self, job: Job, send: Send) -> None:
+        """Do *job*: call *send* in a task of its own for each peer that the plan says, until it is done or hopeless."""
         self.needs.add(job)
         try:
             async with trio.open_nursery() as nursery:
                 if self.searching.routers and not job.car:
                     nursery.start_soon(self.searching.watch)
-                await self._drive(job, ask, nursery)
+                await self._drive(job, send, nursery)
                 nursery.cancel_scope.cancel()
         finally:
             self.covers.uncover(job)
@@ -116,7 +114,7 @@ class Fetcher:
             if self.requests.freed:
                 pump_tree(self.session)
 
-    async def _drive(self, job: Job, ask: Asking, nursery: trio.Nursery) -> None:
+    async def _drive(self, job: Job, send: Send, nursery: trio.Nursery) -> None:
         """Send what the plan grants to this job until it has its bytes, or no hope."""
         by_itself = True  # not because of a change elsewhere, which has handed out work already
         while job in self.needs:
@@ -125,7 +123,7 @@ class Fetcher:
             if self._meet_peers(job) or by_itself:
                 pump_tree(self.session)
             while job.granted:
-                nursery.start_soon(ask, job, job.granted.pop())
+                nursery.start_soon(send, job, job.granted.pop())
             again = look_again(job, self.pool, trio.current_time())
             if again is None and self.searching.may_help(job, trio.current_time()):
                 again = inf
@@ -142,10 +140,6 @@ class Fetcher:
         except Exception as error:  # noqa: BLE001  # raised where the want is
             self.needs.give_up(job, error)
             return False
-
-    def transport(self, record: Record) -> Transport:
-        """Return how to ask the peer of *record*."""
-        return self.met.records[record]
 
     def pump(self) -> bool:
         """Hand out work: let the plan decide, count it, and wake those who got something. Returns if any did."""
@@ -169,7 +163,7 @@ class Fetcher:
                 continue
             self._send(job, grant, now)
         if grants and sent:
-            self.needs.spare, self.pool.changed = spare, False  # the turn has reckoned with its own grants
+            self.needs.settle(self.pool, spare, now)  # the turn has reckoned with its own grants
         return bool(grants)
 
     def _send(self, job: Job, grant: Grant, now: float) -> None:
@@ -187,7 +181,7 @@ class Fetcher:
     async def _ask(self, job: Job, ask: Ask) -> None:
         """Ask one peer for one block, verify what it sends, and note how it went."""
         with Request(self.requests, job, ask) as request:
-            data = await self.transport(ask.record).block(job.cid, progress=request.arrived)
+            data = await self.met.transport(ask.record).block(job.cid, progress=request.arrived)
             await check(job.cid, data)
             request.found(len(data), wasted=0 if job.block is None else ask.received)
             open_up(ask.record, self.pool.size)

@@ -10,7 +10,7 @@ from sessionctx.peers.record import Record
 
 LEAST_SILENCE: Final = 2.0
 """Seconds; a shorter silence is no fault: a gateway may have to find first what it is asked for."""
-MUCH_LATER: Final = 3.0
+MUCH_LONGER: Final = 3.0
 """A request that is silent for so many times its predicted duration is not merely slower than another."""
 SHORTEST: Final = 1e-4
 """Seconds; an answer that comes in less tells no rate."""
@@ -25,8 +25,8 @@ class Ask:
     __slots__ = (
         "_begun",
         "began",
-        "heard",
         "hedge",
+        "last_heard",
         "late_at",
         "name",
         "predicted",
@@ -59,7 +59,7 @@ class Ask:
         self.hedge = hedge
         """Whether it doubles one that is late."""
         self.received = 0
-        self.heard = now
+        self.last_heard = now
         """When the last bytes came, or else when it was sent."""
         self.trial = record.health is Health.FRESH
         """Whether it was sent to see what an unknown peer can do."""
@@ -76,10 +76,10 @@ class Ask:
         if not count:
             if not self._begun:
                 self.late_at += now - self.began
-                self.began = self.heard = now
+                self.began = self.last_heard = now
             return
         self.received += count
-        self.heard = now
+        self.last_heard = now
         for each in record.lineage:
             each.bytes += count
         first = not self._begun
@@ -166,10 +166,10 @@ class Ask:
             record.lost(now)
         if now >= self.late_at:
             record.served(in_time=False)
-        silent = now - self.heard
+        silent = now - self.last_heard
         if not self._begun and silent > (self.predicted if record.latency is None else record.latency):
             record.heard(latency=silent)  # at least
-        if silent < max(LEAST_SILENCE, MUCH_LATER * self.predicted):
+        if silent < max(LEAST_SILENCE, MUCH_LONGER * self.predicted):
             return 0.0
         return record.fell(f"silent for {silent:.1f} seconds", now)
 

@@ -25,6 +25,7 @@ LEAST_LATENCY: Final = 1e-4
 SOONER: Final = 0.99
 LATER: Final = SOONER**-19
 """What an answer does to that: where one of twenty comes later, these balance. So it follows the slowest twentieth."""
+COUNTS: Final = ("asked", "found", "missing", "failed", "lied", "cancelled", "in_flight", "bytes")
 USUALLY: Final = 1.5
 """How many times its predicted duration an answer may take before anything is known."""
 
@@ -146,17 +147,10 @@ class Record:
         return PeerStatistics(
             url=self.peer.public,
             state=self.health.value,
-            asked=self.asked,
-            found=self.found,
-            missing=self.missing,
-            failed=self.failed,
-            lied=self.lied,
-            cancelled=self.cancelled,
-            in_flight=self.in_flight,
-            bytes=self.bytes,
             latency=self.latency,
             throughput=self.rate,
             reason=self.reason,
+            **{name: getattr(self, name) for name in COUNTS},
         )
 
     # --- what happened

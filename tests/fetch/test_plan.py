@@ -20,6 +20,7 @@ from sessionctx.fetch.plan import assign as assign_by
 from sessionctx.fetch.pool import BEAM, Pool
 from sessionctx.fetch.window import window
 from sessionctx.peers import Health, outlook, typical
+from sessionctx.peers.health import LONGEST_REST
 
 NOW = 100.0
 
@@ -308,6 +309,10 @@ def test_a_trial_that_is_late_is_given_up_without_a_budget(fresh, flying):
 # --- whether there is hope
 
 
+def test_our_patience_lasts_for_any_rest_that_no_peer_has_asked_for():
+    assert PATIENCE >= LONGEST_REST
+
+
 @pytest.mark.parametrize("error", [PeerFailed, Busy])
 def test_a_peer_that_may_recover_is_tried_several_times(error, good):
     (job,), peer = jobs_of(1), good()
@@ -511,7 +516,7 @@ def test_what_is_said_to_wait_would_wait_whoever_looks(scene, flying, peers, wan
         flying(grant.job, grant.record, began=NOW, late_at=NOW + 2)
         needs.changed(grant.job)
     assume(spare and len(needs.waiting) > FEW)
-    needs.spare, pool.changed = spare, False
+    needs.settle(pool, spare, NOW)
     for job in jobs_of(more):
         needs.add(job)
     event("another turn is saved" if more <= spare else "there are too many")

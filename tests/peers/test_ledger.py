@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sessionctx import session
 from sessionctx.peers import LEDGER, Health, Ledger, Peer, Record, statistics
+from sessionctx.peers.record import COUNTS
 
 # --- accounts: a tree of ledgers, against a list of what was asked
 
@@ -134,9 +135,8 @@ def test_what_the_parent_knew_is_known(peer, ask):
 def test_a_fork_begins_with_all_that_is_known_but_with_no_counts(peer):
     ledger = Ledger()
     above = ledger.add(peer(0))
-    counts = {"asked", "found", "missing", "failed", "lied", "cancelled", "in_flight", "bytes"}
     names = {field.name for field in attrs.fields(Record)}
-    names -= counts | {"peer", "above", "line", "neighbours", "absent", "lineage"}
+    names -= {*COUNTS, "peer", "above", "line", "neighbours", "absent", "lineage"}
     told = {name: n + 0.5 for n, name in enumerate(sorted(names - {"health", "reason", "cars"}))}
     told |= {"health": Health.RESTING, "reason": "it failed", "cars": False}
     for name, value in told.items():
@@ -144,7 +144,7 @@ def test_a_fork_begins_with_all_that_is_known_but_with_no_counts(peer):
     above.asked = above.bytes = 7
     mine = ledger.child().add(peer(0))
     assert {name: getattr(mine, name) for name in names} == told
-    assert {getattr(mine, name) for name in counts} == {0}
+    assert {getattr(mine, name) for name in COUNTS} == {0}
 
 
 def test_a_no_and_a_ban_above_hold_below_at_once(peer, ask):
