@@ -29,10 +29,7 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     ("py:.*", r"(?!sessionctx\b).*"),
     ("py:.*", r"sessionctx\.[\w.]+\.[A-Z][a-z]?"),  # type variables
-    (  # not public
-        "py:class",
-        r"sessionctx\.fetch\.(batch|cover|ends|givers|meeting|memory|noting|pool|searching|waiting)\.\w+",
-    ),
+    ("py:class", r"sessionctx\.fetch\.(batch|memory)\.\w+"),  # not public
     ("py:class", r"sessionctx\.session\.life\.Closes"),  # what a session sees of a Slot; not public
 ]
 suppress_warnings = ["ref.python"]  # fields named as a builtin, such as Limits.bytes, make "bytes" ambiguous

@@ -46,7 +46,7 @@ WAY = [
     Step("transports", "transports", "over a connection kept, or a new one", "transports/http/door.py HTTP.get"),
     Step("transports", "fetch", "bytes, which nobody has verified"),
     Step("fetch", "content", "are they what the name says?", "content/block.py verify"),
-    Step("fetch", "peers", "how soon, how fast, a hit; or a lie: banned", "peers/ledger.py Ask.found"),
+    Step("fetch", "peers", "how soon, how fast, a hit; or a lie: banned", "peers/ask.py Ask.found"),
     Step("fetch", "fetch", "wake all who wait for it, leave other requests", "fetch/run.py Fetcher.give"),
     Step("fetch", "blocks", "verified bytes"),
     Step("blocks", "blocks", "keep them", "blocks/disk.py DiskBlockstore.put"),

@@ -5,10 +5,10 @@ A carry never fails anybody: what it does not bring is asked for block by block,
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from typing import Final
 
 import attrs
@@ -18,28 +18,32 @@ from sessionctx.content import RAW, Block
 from sessionctx.errors import BadAnswer, CarError, CarTruncated, LimitReached, SessionEnded
 from sessionctx.fetch.batch import Batch, Keep
 from sessionctx.fetch.check import check
-from sessionctx.fetch.cover import Cover
-from sessionctx.fetch.noting import Noting
+from sessionctx.fetch.job import CarJob, Job
+from sessionctx.fetch.lookout import far_end, outrun, stalls
+from sessionctx.fetch.request import Request
 from sessionctx.fetch.run import FETCHER, Fetcher, pump_tree
-from sessionctx.fetch.stripe import MANY, SMALL, STRIPE, Sweep
-from sessionctx.fetch.waiting import Waiting
-from sessionctx.peers import Ask
+from sessionctx.fetch.stripe import SMALL, STRIPE, Sweep
+from sessionctx.peers import Ask, Record
 from sessionctx.session import Session
 from sessionctx.transports import CarAnswer
 
-STALL: Final = 0.5
-"""Seconds without a byte, after which others are asked for what a CAR was to bring next."""
 TICK: Final = 0.05
 """Seconds between two looks at how it gets on."""
-OVERTAKEN: Final = 512 * 1024
+MOST_UNUSED: Final = 512 * 1024
 """Bytes in a row that are of no use, after which a CAR is left."""
 EACH: Final = 256
 """Bytes that a block of no use counts for, on top of its own."""
-MUCH_SOONER: Final = 0.25
-"""Part of the time that a CAR still needs, in which another peer would bring all of it: then that one is asked."""
 MOST_MOVES: Final = 2
-MOST_HELP: Final = 16
-"""Blocks that others bring at a time, from the far end of a CAR."""
+"""How often somebody else may be asked for all of it anew."""
+
+
+class _Left(enum.Enum):
+    """Why a CAR was left before it had brought everything: nobody's fault."""
+
+    ENOUGH = enum.auto()
+    """Others were faster with what it brings, it stalled, or there is no use or place for more."""
+    OUTRUN = enum.auto()
+    """Somebody else is to be asked for it."""
 
 
 @attrs.define(eq=False)
@@ -49,14 +53,11 @@ class Carry:
     fetcher: Fetcher
     sweep: Sweep
     keep: Keep
-    _cover: Cover = attrs.field(init=False)
-    _job: Waiting = attrs.field(init=False)
+    _job: CarJob = attrs.field(init=False)
     _batch: Batch = attrs.field(init=False)
     _unused: int = attrs.field(default=0, init=False)
     """Bytes of blocks that were of no use."""
-    _left_early: bool = attrs.field(default=False, init=False)
-    _moved: bool = attrs.field(default=False, init=False)
-    """Whether somebody else is to be asked for it."""
+    _left: _Left | None = attrs.field(default=None, init=False)
     _moves: int = attrs.field(default=0, init=False)
     _stop: Callable[[], None] = attrs.field(init=False)
     _helping: set[bytes] = attrs.field(factory=set[bytes], init=False)
@@ -65,15 +66,9 @@ class Carry:
         sweep = self.sweep
         size = STRIPE // 4 if sweep.size is None else sweep.size
         near = self.fetcher.givers.of(sweep.near)
-        self._job = Waiting(sweep.root.multihash, size, cid=sweep.root, car=True, near=near)
-        self._cover = Cover(sweep, self._job)
+        self._job = CarJob(sweep.root, size, near=near, sweep=sweep)
         self._batch = Batch(self.keep, self.fetcher.covers.held)
-        self.fetcher.covers.open(self._cover)
-
-    @property
-    def _left(self) -> bool:
-        """Whether it was left before it had brought everything, for a reason that is nobody's fault."""
-        return self._left_early or self._batch.failed
+        self.fetcher.covers.open(self._job)
 
     async def run(self) -> None:
         """Bring it, as far as one CAR does that."""
@@ -83,29 +78,28 @@ class Carry:
                 async with trio.open_nursery() as helpers:
                     await self.fetcher.work(self._job, partial(self._ask, helpers))
         finally:
-            self.fetcher.covers.close(self._cover)
+            self.fetcher.covers.close(self._job)
             self._batch.close()
             pump_tree(self.fetcher.session)  # what waited for it is asked for by itself now
 
-    async def _ask(self, helpers: trio.Nursery, job: Waiting, ask: Ask) -> None:
+    async def _ask(self, helpers: trio.Nursery, job: Job, ask: Ask) -> None:
         """Ask one peer for it, and take in what comes."""
         fetcher = self.fetcher
-        fetcher.covers.asked(self._cover)
+        fetcher.covers.asked(self._job)
         self._unused = 0
-        with fetcher.noting(job, ask) as noting:
-            await self._beside(partial(self._watch, helpers, ask), partial(self._receive, ask, noting))
-            if self._left and not (noting.kept and self._cover.open):
-                fetcher.ends.dropped(job, ask, kept=noting.kept)  # others were faster with everything, or it stalled
+        with Request(fetcher.requests, job, ask) as request:
+            await self._beside(partial(self._watch, helpers, ask), partial(self._receive, request))
+            if self._left is _Left.ENOUGH and not (request.useful and self._job.open):
+                request.dropped()
             else:
-                fetcher.ends.found(job, ask, noting.kept, wasted=self._unused, timed=False)
-            if not self._moved:
+                request.found(request.useful, wasted=self._unused, timed=False)
+            if self._left is not _Left.OUTRUN:
                 fetcher.needs.drop(job)
-        fetcher.covers.asked(self._cover)
-        if self._moved:
-            self._moved, job.barred = False, ask.record  # somebody else is asked for it anew
-        elif noting.kept:
+        fetcher.covers.asked(self._job)
+        if self._left is _Left.OUTRUN:
+            self._left, job.barred = None, ask.record
+        elif request.useful:
             fetcher.needs.drop(job)  # what is still missing is somebody else's
-        job.poke()
         pump_tree(fetcher.session)
 
     async def _beside(self, watch: Callable[[], Awaitable[None]], work: Callable[[], Awaitable[None]]) -> None:
@@ -124,55 +118,54 @@ class Carry:
 
     # --- taking in
 
-    async def _receive(self, ask: Ask, noting: Noting) -> None:
-        sweep, record = self.sweep, ask.record
-        transport = self.fetcher.transport(record)
-        arrived = partial(self.fetcher.ends.arrived, ask)
-        asked = transport.car(sweep.root, path=sweep.path, scope=sweep.scope, span=sweep.span, progress=arrived)
+    async def _receive(self, request: Request) -> None:
+        sweep, record = self.sweep, request.ask.record
+        transport = self.fetcher.met.transport(record)
+        asked = transport.car(sweep.root, path=sweep.path, scope=sweep.scope, span=sweep.span, progress=request.arrived)
         try:
             async with asked as answer:
-                await self._take_in(answer, ask, noting)
+                await self._take_in(answer, request)
         except (BadAnswer, CarError) as error:
             if not record.cars and not isinstance(error, CarTruncated):
                 record.cars = False  # it has never sent one: from now on it is asked for blocks only
-                noting.harmless = True
+                request.harmless = True
             raise BadAnswer(str(error), peer=record.peer.public) from error
         finally:
             await self._batch.flush()
-        if sweep.exact and not (sweep.done or self._left or self._too_long()):
+            if self._batch.failed:
+                self._left = _Left.ENOUGH
+        if sweep.exact and not (sweep.done or self._left is not None or self._too_long()):
             missing = sweep.next()
             assert missing is not None
             record.forget_me_not(missing.multihash)
             raise BadAnswer(f"{record.peer.public} sent a CAR that lacks {missing}", peer=record.peer.public)
 
-    async def _take_in(self, answer: CarAnswer, ask: Ask, noting: Noting) -> None:
+    async def _take_in(self, answer: CarAnswer, request: Request) -> None:
         """Verify, hand out and keep what is expected of what comes; leave when it has all come."""
-        sweep, unexpected, useful = self.sweep, 0, 0
+        sweep, record, unexpected, useful = self.sweep, request.ask.record, 0, 0
         async for cid, data in answer:
             if not sweep.expects(cid.multihash):
                 self._unused += len(data)
                 unexpected += EACH + len(data)  # so that empty ones do not come for ever
-                if sweep.done or (noting.kept and unexpected - useful > OVERTAKEN):
-                    self._left_early = True  # others have brought what it brings now
+                if sweep.done or (request.useful and unexpected - useful > MOST_UNUSED):
+                    self._left = _Left.ENOUGH  # others have brought what it brings now
                     return
                 if unexpected > STRIPE + sweep.came + EACH * sweep.blocks:
-                    raise BadAnswer(
-                        f"{ask.record.peer.public} sends what nobody asked for", peer=ask.record.peer.public
-                    )
+                    raise BadAnswer(f"{record.peer.public} sends what nobody asked for", peer=record.peer.public)
                 continue
             await check(cid, data)
-            ask.record.cars = True
-            noting.kept, useful = noting.kept + len(data), unexpected
-            await self._take(Block.vouched(cid, data), ask)
+            record.cars = True
+            request.useful, useful = request.useful + len(data), unexpected
+            await self._take(Block.vouched(cid, data), record)
             if sweep.done or self._too_long():
                 return
             if self._batch.failed or self.fetcher.session.account.bytes_spent():
-                self._left_early = True
+                self._left = _Left.ENOUGH
                 return
 
-    async def _take(self, block: Block, ask: Ask) -> None:
+    async def _take(self, block: Block, giver: Record) -> None:
         # Whoever waits for it keeps it, too; but what others hang on is kept before them, in any case.
-        if not self.fetcher.give(block, ask.record) or block.cid.codec != RAW:
+        if not self.fetcher.give(block, giver) or block.cid.codec != RAW:
             await self._batch.add(block)
 
     def _too_long(self) -> bool:
@@ -183,54 +176,31 @@ class Carry:
 
     async def _watch(self, helpers: trio.Nursery, ask: Ask) -> None:
         """Rely on it no longer when it stalls; and let others begin at its far end, where that saves time."""
-        covers = self.fetcher.covers
+        fetcher, sweep = self.fetcher, self.sweep
         while True:
             await trio.sleep(TICK)
-            if self.sweep.done:
-                self._left_early = True  # others have brought the rest
-                self._stop()
-                return
-            if _stalls(ask, trio.current_time()):
-                if self._cover.open:
-                    covers.give_up(self._cover)
-                    pump_tree(self.fetcher.session)
+            now = trio.current_time()
+            if self._left is not None:
+                return None  # it is only being stored
+            if sweep.done:
+                self._left = _Left.ENOUGH  # others have brought the rest
+                return self._stop()
+            if stalls(ask, now):
+                if self._job.open:
+                    fetcher.covers.give_up(self._job)
+                    pump_tree(fetcher.session)
                 continue
-            self.fetcher.pool.update(trio.current_time())
-            if self._is_slow(ask):
-                self._moved, self._moves = True, self._moves + 1
-                self._stop()
-                return
-            self._get_help(helpers, ask)
+            fetcher.pool.update(now)
+            if self._moves < MOST_MOVES and outrun(self._job, ask, fetcher.pool, now):
+                self._left, self._moves = _Left.OUTRUN, self._moves + 1
+                return self._stop()
+            if fetcher.needs.waiting:
+                continue  # the others have enough to do
+            for cid in far_end(self._job, ask, fetcher.pool, self._helping, now):
+                self._helping.add(cid.multihash)
+                helpers.start_soon(self._help, Job(cid, int(sweep.mean()), barred=ask.record))
 
-    def _is_slow(self, ask: Ask) -> bool:
-        """Whether another peer would bring all of it in a fraction of the time that this one still needs."""
-        now, sweep, pool = trio.current_time(), self.sweep, self.fetcher.pool
-        if self._moves >= MOST_MOVES or not ask.received or now - ask.began < STALL:
-            return False
-        left = sweep.left() * (now - ask.began) / ask.received
-        size = sweep.left() + sweep.came
-        others = (each for _, _, each in pool.ready if self._job.may(each.record))
-        return any(each.outlook.expected(size) < MUCH_SOONER * left for each in others)
-
-    def _get_help(self, helpers: trio.Nursery, ask: Ask) -> None:
-        """Ask peers that have nothing to do for what comes last, if they will have it long before."""
-        sweep, pool, now = self.sweep, self.fetcher.pool, trio.current_time()
-        if not sweep.exact or not ask.received or self.fetcher.needs.waiting:
-            return
-        left = sweep.left() * (now - ask.began) / ask.received
-        for _, _, standing in chain(pool.ready, pool.unknown):
-            if standing.record is ask.record or standing.record.lacks(sweep.root.multihash):
-                continue
-            if standing.outlook.expected(sweep.mean()) * 2 > left:
-                continue
-            for _ in range(standing.room):
-                far = next((cid for cid in sweep.from_the_end() if cid.multihash not in self._helping), None)
-                if far is None or len(sweep) < 2 * len(self._helping) + MANY or len(self._helping) >= MOST_HELP:
-                    return
-                self._helping.add(far.multihash)
-                helpers.start_soon(self._help, Waiting(far.multihash, int(sweep.mean()), cid=far, barred=ask.record))
-
-    async def _help(self, job: Waiting) -> None:
+    async def _help(self, job: Job) -> None:
         """Get one block from somebody else."""
         try:
             block = await self.fetcher.one(job)
@@ -238,12 +208,6 @@ class Carry:
                 await self._batch.keep([block])
         finally:
             self._helping.discard(job.cid.multihash)
-
-
-def _stalls(ask: Ask, now: float) -> bool:
-    """Whether it has been silent for too long; not while it takes turns with other answers of its peer."""
-    line, longest, silent = ask.record.line, max(STALL, 4 * (ask.record.latency or 0.0)), now - ask.heard
-    return silent >= longest and (line.silent(now) >= longest or silent >= longest * line.receiving)
 
 
 def start_carry(s: Session, sweep: Sweep, keep: Keep) -> Carry | None:

@@ -5,23 +5,8 @@ from __future__ import annotations
 import attrs
 
 from sessionctx.content import Block
+from sessionctx.fetch.job import CarJob, Job
 from sessionctx.fetch.needs import Needs
-from sessionctx.fetch.stripe import Sweep
-from sessionctx.fetch.waiting import Waiting
-from sessionctx.peers import Ask
-
-
-@attrs.define(eq=False)
-class Cover:
-    """One CAR on its way, and the jobs that wait for it."""
-
-    sweep: Sweep
-    job: Waiting
-    """That of getting the CAR itself."""
-    open: bool = True
-    """Whether it is to be relied upon."""
-    jobs: dict[Waiting, Ask | None] = attrs.field(factory=dict["Waiting", "Ask | None"])
-    """What is counted among the requests of each, standing for the CAR."""
 
 
 @attrs.define(eq=False)
@@ -31,63 +16,61 @@ class Covers:
     needs: Needs
     held: dict[bytes, bytes] = attrs.field(factory=dict[bytes, bytes], init=False)
     """Verified blocks that are on their way to the store."""
-    _covers: dict[Cover, None] = attrs.field(factory=dict[Cover, None], init=False)
+    _cars: dict[CarJob, None] = attrs.field(factory=dict[CarJob, None], init=False)
 
-    def open(self, cover: Cover) -> None:
-        """From now on, *cover* is to be reckoned with."""
-        self._covers[cover] = None
+    def open(self, car: CarJob) -> None:
+        """From now on, *car* is to be reckoned with."""
+        self._cars[car] = None
 
     def includes(self, name: bytes) -> bool:
         """Whether a CAR is on its way with what hangs below the block with this multihash."""
-        return any(cover.open and cover.sweep.includes(name) for cover in self._covers)
+        return any(car.open and car.sweep.includes(name) for car in self._cars)
 
     def arrived(self, block: Block) -> None:
         """A verified block has come, from wherever."""
-        for cover in self._covers:
-            cover.sweep.arrived(block)
+        for car in self._cars:
+            car.sweep.arrived(block)
 
-    def cover(self, job: Waiting) -> None:
+    def cover(self, job: Job) -> None:
         """Let *job* wait for a CAR, if one will bring it."""
-        for cover in self._covers:
-            if cover.open and cover.sweep.expects(job.cid.multihash):
-                self._join(cover, job)
+        for car in self._cars:
+            if car.open and car.sweep.expects(job.cid.multihash):
+                self._join(car, job)
 
-    def uncover(self, job: Waiting) -> None:
+    def uncover(self, job: Job) -> None:
         """Let *job* go: it is over, or is to be asked for by itself."""
-        for cover in self._covers:
-            if job in cover.jobs:
-                self._leave(cover, job)
+        for car in self._cars:
+            if job in car.riders:
+                self._leave(car, job)
 
-    def asked(self, cover: Cover) -> None:
+    def asked(self, car: CarJob) -> None:
         """The CAR has been asked for, or that is over: it counts as a request for each job that waits for it."""
-        for job in tuple(cover.jobs):
-            self._leave(cover, job)
-            self._join(cover, job)
+        for job in tuple(car.riders):
+            self._leave(car, job)
+            self._join(car, job)
 
-    def give_up(self, cover: Cover) -> None:
+    def give_up(self, car: CarJob) -> None:
         """The CAR is not to be relied upon any more: what it was to bring is asked for block by block."""
-        cover.open = False
-        for job in tuple(cover.jobs):
-            self._leave(cover, job)
+        car.open = False
+        for job in tuple(car.riders):
+            self._leave(car, job)
 
-    def close(self, cover: Cover) -> None:
+    def close(self, car: CarJob) -> None:
         """The CAR is over."""
-        self.give_up(cover)
-        self._covers.pop(cover, None)
+        self.give_up(car)
+        self._cars.pop(car, None)
 
-    def _join(self, cover: Cover, job: Waiting) -> None:
-        ask = next(iter(cover.job.asks), None)
-        cover.jobs[job] = ask
+    def _join(self, car: CarJob, job: Job) -> None:
+        ask = next(iter(car.asks), None)
+        car.riders[job] = ask
         job.covered = True
         if ask is not None:
             job.asks.append(ask)
         self.needs.changed(job)
-        job.poke()
 
-    def _leave(self, cover: Cover, job: Waiting) -> None:
-        ask = cover.jobs.pop(job)
+    def _leave(self, car: CarJob, job: Job) -> None:
+        ask = car.riders.pop(job)
         if ask is not None:
             job.asks.remove(ask)
-        job.covered = any(job in other.jobs for other in self._covers)
+        job.covered = any(job in other.riders for other in self._cars)
         self.needs.changed(job)
-        job.poke()

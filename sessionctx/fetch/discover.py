@@ -30,7 +30,7 @@ WINDOW: Final = 2.0
 """Seconds in which the predicted finish must get better; so long do seeds have their first chance."""
 BETTER: Final = 0.05
 """By which part of the time that was left."""
-WORTH: Final = 2.0
+WORTH_SEARCHING: Final = 2.0
 """Seconds; what is predicted to be here sooner is not worth a search."""
 FIRST_PAUSE: Final = 1.0
 """Seconds between a search and the next one; each fruitless one doubles them ..."""
@@ -120,7 +120,7 @@ class Discovery:
             return at
         if not self._steady and self._marked is not None:
             at = max(at, self._marked[0] + WINDOW)
-        return at if need.finish - at >= WORTH else None
+        return at if need.finish - at >= WORTH_SEARCHING else None
 
     def hopeless(self, need: Need, now: float) -> bool:
         """Whether nobody can be asked for what is wanted, and the last searches for it brought nobody new."""

@@ -1,13 +1,16 @@
-"""A job of the plan: one name that is being fetched, how it stands, and whether there is hope. Pure."""
+"""A job: one name that is being fetched, how it stands, whether there is hope, and when to look at it again. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Final
+from collections.abc import Callable
+from typing import ClassVar, Final
 
 import attrs
 
+from sessionctx.content import CID, Block
 from sessionctx.errors import BadAnswer, PeerError, Stalled, Unreachable
+from sessionctx.fetch.pool import Pool
+from sessionctx.fetch.stripe import Sweep
 from sessionctx.peers import Ask, Health, Record
 
 CAR_HOLDS: Final = 512 * 1024
@@ -26,18 +29,27 @@ LATER: Final = 3.0
 """The same for one that has brought something, and stops."""
 
 
+SOON: Final = 0.05
+"""Seconds between two looks at a request that is late, at least."""
+
+
+def _nobody() -> None:
+    """Nobody waits for it."""
+
+
 @attrs.define(eq=False)
 class Job:
     """One name that is being fetched, and how it stands."""
 
-    name: Hashable
+    car: ClassVar[bool] = False
+    """Whether it is all that hangs below the name that is wanted, as a CAR, and not the one block."""
+
+    cid: CID
     size: int
     """Bytes expected."""
     deadline: float = float("inf")
     near: tuple[Record, ...] = ()
     """Who had what links to it."""
-    car: bool = False
-    """Whether it is all that hangs below the name that is wanted, as a CAR, and not the one block."""
     covered: bool = False
     """Whether a CAR that was decided on will bring it: it is not asked for by itself, unless that is late."""
     barred: Record | None = None
@@ -49,11 +61,24 @@ class Job:
     errors: dict[Record, PeerError] = attrs.field(factory=dict[Record, PeerError])
     """What each peer's last try came to."""
     tries: dict[Record, int] = attrs.field(factory=dict[Record, int])
+    granted: list[Ask] = attrs.field(factory=list[Ask])
+    """Those of its requests that are decided and counted, and not sent yet."""
+    block: Block | None = None
+    """What it came to, ..."""
+    error: Exception | None = None
+    """... or why it was given up."""
+    wake: Callable[[], None] = _nobody
+    """Lets the task that waits for it look at it again."""
+    name: bytes = attrs.field(init=False)
+    """The multihash of its CID."""
+
+    def __attrs_post_init__(self) -> None:
+        self.name = self.cid.multihash
 
     @property
     def held(self) -> int:
-        """Bytes that a request for it holds at a time: a CAR is kept block by block."""
-        return min(self.size, CAR_HOLDS) if self.car else self.size
+        """Bytes that a request for it holds at a time."""
+        return self.size
 
     def note(self, record: Record, error: PeerError) -> None:
         """Remember that a try with this peer came to *error*."""
@@ -62,7 +87,7 @@ class Job:
 
     def spent(self, record: Record) -> bool:
         """Whether this peer has nothing more to give to this want: it lacks the name, or has failed too often."""
-        if record.lacks(self.name) or (self.car and record.cars is False):
+        if record.lacks(self.name):
             return True
         if not self.tries:
             return False
@@ -117,9 +142,51 @@ class Job:
         return max(_dead_at(ask) for ask in self.asks)
 
 
+@attrs.define(eq=False)
+class CarJob(Job):
+    """All that hangs below one name, which is being fetched as a CAR, and the jobs that wait for parts of it."""
+
+    car: ClassVar[bool] = True
+    sweep: Sweep = attrs.field(kw_only=True)
+    """What of it is missing."""
+    open: bool = True
+    """Whether it is to be relied upon."""
+    riders: dict[Job, Ask | None] = attrs.field(factory=dict[Job, "Ask | None"])
+    """Those that wait for it; and what is counted among the requests of each, standing for the CAR."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that a request for it holds at a time: it is kept block by block."""
+        return min(self.size, CAR_HOLDS)
+
+    def spent(self, record: Record) -> bool:
+        """Whether this peer has nothing more to give to it; or it sends no CARs."""
+        return record.cars is False or Job.spent(self, record)
+
+
 def _dead_at(ask: Ask) -> float:
     if ask.trial:
         return ask.late_at  # whoever waits shall not pay for exploring
     if ask.received:  # whoever stops in the middle has not to look for it first
-        return ask.heard + max(LEAST_STALLED, LATER * ask.predicted)
-    return ask.heard + max(LEAST_DEAD, MUCH_LATER * ask.predicted)
+        return ask.last_heard + max(LEAST_STALLED, LATER * ask.predicted)
+    return ask.last_heard + max(LEAST_DEAD, MUCH_LATER * ask.predicted)
+
+
+def look_again(job: Job, pool: Pool, now: float) -> float | None:
+    """Return when to look at *job* again if nothing happens before; None to give it up.
+
+    A request under way is looked at when it gets late, and then ever less often; a peer with a full window calls by
+    itself; one that rests is waited for.
+    """
+    if job.asks:
+        coming = [moment for moment in (job.late_at(), job.dead_at()) if moment > now]
+        if job.late_at() <= now:
+            coming.append(now + max(SOON, (now - job.asks[-1].began) / 2))
+        return min(coming)
+    if job.covered:
+        return float("inf")
+    pool.update(now)
+    resting = [record.rest_until for record in pool.resting() if not job.hopeless(record, now)]
+    if resting or any(not job.hopeless(record, now) for record in pool.awake()):
+        return min(resting, default=float("inf"))
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import KeysView
 from statistics import median
 from typing import Final, cast
 
@@ -32,9 +33,13 @@ class Acquaintances:
     _known: set[str] = attrs.field(factory=set[str], init=False, repr=False)
 
     @property
-    def records(self) -> dict[Record, Transport]:
+    def records(self) -> KeysView[Record]:
         """Their records, in the order in which they were met."""
-        return self._transports
+        return self._transports.keys()
+
+    def transport(self, record: Record) -> Transport:
+        """Return how to ask the peer of *record*."""
+        return self._transports[record]
 
     @property
     def complete(self) -> bool:

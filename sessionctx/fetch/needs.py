@@ -1,6 +1,7 @@
 """What is needed: the jobs of a session in order of need, sorted by what is to be done about them. Pure.
 
-A turn of the plan looks at those that wait and those that are late, and at none of the many that are well under way.
+Whatever changes about a job goes through here, which wakes the task that waits for it. A turn of the plan looks at the
+jobs that wait and those that are late, and at none of the many that are well under way.
 """
 
 from __future__ import annotations
@@ -8,10 +9,15 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from typing import Final
 
 import attrs
 
 from sessionctx.fetch.job import Job
+from sessionctx.fetch.pool import Pool
+
+SAME: Final = 0.005
+"""Seconds in which time alone changes no decision."""
 
 
 @attrs.define(eq=False)
@@ -28,7 +34,7 @@ class Needs:
     """Those that are late, as far as the clock was read."""
     spare: int | None = attrs.field(default=None, init=False)
     """How many more jobs like those that wait would only wait, too, as the last turn found; None: let one see."""
-    looked_at: float = attrs.field(default=0.0, init=False)
+    _looked_at: float = attrs.field(default=0.0, init=False)
     """When that was."""
     _jobs: dict[Job, None] = attrs.field(factory=dict["Job", None], init=False)
     _moments: list[tuple[float, int, Job]] = attrs.field(factory=list[tuple[float, int, "Job"]], init=False)
@@ -64,11 +70,18 @@ class Needs:
             del self._jobs[job]
             self._unsort(job)
             self.spare = None
+            job.wake()
+
+    def give_up(self, job: Job, error: Exception) -> None:
+        """Forget a job because of *error*."""
+        job.error = error
+        self.drop(job)
 
     def changed(self, job: Job) -> None:
         """Sort a job anew: who is asked for it has changed."""
         self.spare = None
         if job in self._jobs:
+            job.wake()
             self._unsort(job)
             if not job.asks:
                 if not job.covered:
@@ -80,6 +93,20 @@ class Needs:
                 if job.on_trial():
                     self.trials[job] = None
                 heapq.heappush(self._moments, (job.late_at(), job.number, job))
+
+    def wake(self, name: bytes | None = None) -> None:
+        """Something has changed about the peers: let all jobs look again, or those for the block of that *name*."""
+        for job in self._jobs:
+            if name is None or job.name == name:
+                job.wake()
+
+    def settle(self, pool: Pool, spare: int | None, now: float) -> None:
+        """Note that a turn of the plan has left nothing to do, and that *spare* more jobs would only wait, too."""
+        self.spare, self._looked_at, pool.changed = spare, now, False
+
+    def settled(self, pool: Pool, now: float) -> bool:
+        """Whether all is as such a turn has left it, but for some more of what waits already."""
+        return self.spare is not None and now < self._looked_at + SAME and not (self.due(now) or pool.due(now))
 
     def due(self, now: float) -> bool:
         """Whether something may have become late since the last `update`."""

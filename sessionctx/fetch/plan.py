@@ -21,14 +21,12 @@ OVERTAKEN: Final = 0.25
 """A request that crawls is given up if another peer would be done in this part of what it still needs."""
 LAST: Final = 8
 """Jobs; when no more than these are left, peers that are done may double what others will not be done with for long."""
-WORTH: Final = 0.1
+WORTH_DOUBLING: Final = 0.1
 """Seconds that this has to save, and at least half of what it would take otherwise."""
 FEW: Final = 6
 """Jobs that are looked at one by one; of more, the first is, and those that are alike are shared out by number."""
 SHORTEST: Final = 1e-6
 """Seconds that a job takes at least."""
-SAME: Final = 0.005
-"""Seconds in which time alone changes no decision."""
 
 _NUMBER: Final = attrgetter("number")
 
@@ -49,7 +47,7 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
     Of the unknown peers, one at a time is tried, with the job that is needed last. A known peer that has nothing else
     to do is asked for that, too: whoever waits shall not pay for exploring.
     """
-    if needs.spare is not None and now < needs.looked_at + SAME and not (needs.due(now) or pool.due(now)):
+    if needs.settled(pool, now):
         return []  # but for some more of what waits already, all is as the last turn left it
     needs.update(now)
     last_ones = hedges and len(needs) <= LAST
@@ -72,8 +70,7 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
         turn.end_game(needs)
     turn.undo()
     if turn.spare is not None and not last_ones and not needs.overdue and pool.explorable() is None:
-        needs.spare, needs.looked_at = turn.spare, now
-        pool.changed = False
+        needs.settle(pool, turn.spare, now)
     return turn.grants
 
 
@@ -154,7 +151,7 @@ class _Turn:
             if best is None or best.record.health is not Health.GOOD:
                 continue
             left, expected = job.asks[0].to_come(self._now), best.outlook.expected(job.size)
-            if expected < left / 2 and left - expected > WORTH:
+            if expected < left / 2 and left - expected > WORTH_DOUBLING:
                 self._grant(job, best, hedge=True)
                 return
 

@@ -7,7 +7,6 @@ task where it happens lets the plan hand out work and wakes those who got some.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from math import inf
 
 import attrs
@@ -17,25 +16,23 @@ from sessionctx.content import CID, Block, Verifier
 from sessionctx.errors import LimitReached
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Covers
-from sessionctx.fetch.ends import Ends
 from sessionctx.fetch.givers import Givers
 from sessionctx.fetch.hedge import HedgeBudget, late_after
+from sessionctx.fetch.job import Job, look_again
 from sessionctx.fetch.meeting import Acquaintances
 from sessionctx.fetch.needs import Needs
-from sessionctx.fetch.noting import Noting
-from sessionctx.fetch.patience import look_again
 from sessionctx.fetch.plan import Grant, assign
-from sessionctx.fetch.pool import USUAL_SIZE, Pool
+from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.quarantine import tell_of_liars
+from sessionctx.fetch.request import Request, Requests
 from sessionctx.fetch.searching import Searching
 from sessionctx.fetch.verdict import verdict
-from sessionctx.fetch.waiting import Waiting
 from sessionctx.fetch.window import open_up
 from sessionctx.peers import LEDGER, Ask, Ledger, Peer, Record
 from sessionctx.session import Session, Slot, events
-from sessionctx.transports import Transport
 
-Asking = Callable[[Waiting, Ask], Awaitable[None]]
+Send = Callable[[Job, Ask], Awaitable[None]]
+"""Sends a request to a peer, and sees to what comes."""
 
 
 @attrs.define(eq=False)
@@ -50,22 +47,21 @@ class Fetcher:
     """Who can be asked for it."""
     covers: Covers = attrs.field(init=False)
     """What CARs on their way will bring of it."""
-    ends: Ends = attrs.field(init=False)
+    requests: Requests = attrs.field(init=False)
     searching: Searching = attrs.field(init=False)
     """Who may know more peers."""
     met: Acquaintances = attrs.field(init=False)
     givers: Givers = attrs.field(factory=Givers, init=False)
     """Who had what links to others."""
-    _jobs: dict[bytes, dict[Waiting, None]] = attrs.field(factory=dict[bytes, "dict[Waiting, None]"], init=False)
+    _jobs: dict[bytes, dict[Job, None]] = attrs.field(factory=dict[bytes, "dict[Job, None]"], init=False)
     """Those for one block, by its multihash."""
     _hedges: HedgeBudget = attrs.field(factory=HedgeBudget, init=False)
-    _size: float = attrs.field(default=USUAL_SIZE, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.pool.most = self.session.limits.in_flight_per_peer
         self.met = Acquaintances(self.session, self._ledger, self.pool)
         self.covers = Covers(self.needs)
-        self.ends = Ends(self.session, self.needs, self._poke_tree)
+        self.requests = Requests(self.session, self.needs, self.givers, self._wake_tree)
         self.searching = Searching(self.session, self.met, self.needs, self.pool, self._turned_up)
 
     async def get(self, cid: CID, near: CID | None = None) -> bytes:
@@ -76,82 +72,78 @@ class Fetcher:
         if held is not None:
             await trio.lowlevel.checkpoint()
             return held
-        job = Waiting(name, int(self._size), trio.current_effective_deadline(), cid=cid, near=self.givers.of(near))
+        job = Job(cid, int(self.pool.size), trio.current_effective_deadline(), self.givers.of(near))
         self.covers.cover(job)
         block = await self.one(job)
         if block is None:
             raise job.error or verdict(job, str(cid), self.met.records, trio.current_time())
-        self._size += 0.1 * (len(block.data) - self._size)
-        self.pool.size = self._size
+        self.pool.size += 0.1 * (len(block.data) - self.pool.size)
         return block.data
 
     def _held(self, name: bytes) -> bytes | None:
         """Return the verified bytes of what is here, and about to be stored."""
-        came = (job.data for job in self._jobs.get(name, ()) if job.data is not None)
+        came = (job.block.data for job in self._jobs.get(name, ()) if job.block is not None)
         return self.covers.held.get(name) if name in self.covers.held else next(came, None)
 
-    async def one(self, job: Waiting) -> Block | None:
+    async def one(self, job: Job) -> Block | None:
         """Do *job*, for one block; returns that, or None if nobody served it."""
-        jobs = self._jobs.setdefault(job.cid.multihash, {})
+        jobs = self._jobs.setdefault(job.name, {})
         jobs[job] = None
         try:
             await self.work(job, self._ask)
         finally:
             del jobs[job]
             if not jobs:
-                del self._jobs[job.cid.multihash]
-        return None if job.data is None else Block.vouched(job.cid, job.data)
+                del self._jobs[job.name]
+        return job.block
 
-    async def work(self, job: Waiting, ask: Asking) -> None:
-        """Do *job*: call *ask* in a task of its own for each peer that the plan says, until it is done or hopeless."""
+    async def work(self, job: Job, send: Send) -> None:
+        """Do *job*: call *send* in a task of its own for each peer that the plan says, until it is done or hopeless."""
         self.needs.add(job)
         try:
             async with trio.open_nursery() as nursery:
                 if self.searching.routers and not job.car:
                     nursery.start_soon(self.searching.watch)
-                await self._drive(job, ask, nursery)
+                await self._drive(job, send, nursery)
                 nursery.cancel_scope.cancel()
         finally:
             self.covers.uncover(job)
             self.needs.drop(job)
             for granted in job.granted:
-                self.ends.dropped(job, granted)
-            if self.ends.freed:
+                Request(self.requests, job, granted).dropped()
+            if self.requests.freed:
                 pump_tree(self.session)
 
-    async def _drive(self, job: Waiting, ask: Asking, nursery: trio.Nursery) -> None:
+    async def _drive(self, job: Job, send: Send, nursery: trio.Nursery) -> None:
         """Send what the plan grants to this job until it has its bytes, or no hope."""
         by_itself = True  # not because of a change elsewhere, which has handed out work already
         while job in self.needs:
-            job.changed = trio.Event()
+            changed = trio.Event()
+            job.wake = changed.set
             if self._meet_peers(job) or by_itself:
                 pump_tree(self.session)
             while job.granted:
-                nursery.start_soon(ask, job, job.granted.pop())
+                nursery.start_soon(send, job, job.granted.pop())
             again = look_again(job, self.pool, trio.current_time())
             if again is None and self.searching.may_help(job, trio.current_time()):
                 again = inf
             if again is None or job not in self.needs:
                 return
             with trio.move_on_at(again) as patience:
-                await job.changed.wait()
+                await changed.wait()
             by_itself = patience.cancelled_caught
 
-    def _meet_peers(self, job: Waiting) -> bool:
+    def _meet_peers(self, job: Job) -> bool:
         """Meet those that the session has got since the last look; *job* fails if one of them is no peer."""
         try:
             return self.met.meet()
         except Exception as error:  # noqa: BLE001  # raised where the want is
-            self.fail(job, error)
+            self.needs.give_up(job, error)
             return False
-
-    def transport(self, record: Record) -> Transport:
-        """Return how to ask the peer of *record*."""
-        return self.met.records[record]
 
     def pump(self) -> bool:
         """Hand out work: let the plan decide, count it, and wake those who got something. Returns if any did."""
-        self.ends.freed = False
+        self.requests.freed = False
         if not self.needs or self.session.ended is not None:
             return False
         now = trio.current_time()
@@ -161,94 +153,69 @@ class Fetcher:
         spare, sent = self.needs.spare, True
         for grant in grants:
             job = grant.job
-            assert isinstance(job, Waiting)
             try:
                 self.session.account.request_begins(job.held)
             except LimitReached as spent:
                 if not job.asks:  # what is under way may still bring it
-                    self.ends.tell(events.Spent(now, spent.limit))
-                    self.fail(job, spent)
+                    self.requests.tell(events.Spent, spent.limit)
+                    self.needs.give_up(job, spent)
                 sent = False
                 continue
             self._send(job, grant, now)
         if grants and sent:
-            self.needs.spare, self.pool.changed = spare, False  # the turn has reckoned with its own grants
+            self.needs.settle(self.pool, spare, now)  # the turn has reckoned with its own grants
         return bool(grants)
 
-    def _send(self, job: Waiting, grant: Grant, now: float) -> None:
+    def _send(self, job: Job, grant: Grant, now: float) -> None:
         record = grant.record
         self._hedges.spend() if grant.hedge else self._hedges.earn()
         late_at = now + late_after(grant.predicted, record.usual)
         ask = Ask(record, job.name, job.size, now, predicted=grant.predicted, late_at=late_at, hedge=grant.hedge)
         job.asks.append(ask)
-        self.needs.changed(job)
         job.granted.append(ask)
-        if self.session.hooks:
-            if grant.hedge:
-                self.ends.tell(events.Hedged(now, record.peer.public, job.cid))
-            self.ends.tell(events.Asked(now, record.peer.public, job.cid))
-        job.poke()
+        self.needs.changed(job)
+        if grant.hedge:
+            self.requests.tell(events.Hedged, record.peer.public, job.cid)
+        self.requests.tell(events.Asked, record.peer.public, job.cid)
 
-    def fail(self, job: Waiting, error: Exception) -> None:
-        """Give *job* up because of *error*."""
-        job.error = error
-        self.needs.drop(job)
-        job.poke()
-
-    async def _ask(self, job: Waiting, ask: Ask) -> None:
+    async def _ask(self, job: Job, ask: Ask) -> None:
         """Ask one peer for one block, verify what it sends, and note how it went."""
-        with self.noting(job, ask):
-            data = await self.transport(ask.record).block(job.cid, progress=partial(self.ends.arrived, ask))
+        with Request(self.requests, job, ask) as request:
+            data = await self.met.transport(ask.record).block(job.cid, progress=request.arrived)
             await check(job.cid, data)
-            self.ends.found(job, ask, len(data), wasted=0 if job.data is None else ask.received)
+            request.found(len(data), wasted=0 if job.block is None else ask.received)
             open_up(ask.record, self.pool.size)
             self.searching.served(ask.record)
-            if ask.hedge and job.data is None:
+            if ask.hedge and job.block is None:
                 self._hedges.won()
             self.give(Block.vouched(job.cid, data), ask.record)
         pump_tree(self.session)
-
-    def noting(self, job: Waiting, ask: Ask) -> Noting:
-        """Return the scope of one request, which notes how it went if that was not well."""
-        return Noting(self.ends, job, ask, lacked=self._lacked, fail=self.fail)
 
     def give(self, block: Block, giver: Record) -> bool:
         """Hand a verified block to whoever waits for it; returns if anybody did. CARs need not bring it any more."""
         name = block.cid.multihash
         self.givers.note(block.cid, giver)
         self.covers.arrived(block)
-        waiting = [job for job in self._jobs.get(name, ()) if job.data is None]
+        waiting = [job for job in self._jobs.get(name, ()) if job.block is None]
         for job in waiting:
-            job.data = block.data
+            job.block = block if block.cid is job.cid else Block.vouched(job.cid, block.data)
             self.needs.drop(job)
-            job.poke()
         return bool(waiting)
 
-    def _lacked(self, cid: CID) -> None:
-        self.givers.matters = True
-        for job in self.needs:  # another one may be after the same, and count on this peer
-            if job.name == cid.multihash:
-                assert isinstance(job, Waiting)
-                job.poke()
-
-    def _poke_tree(self) -> None:
+    def _wake_tree(self) -> None:
         """A peer has become worse: jobs that counted on it look again, those of other sessions in the tree, too."""
         for fetcher in _TREE.of(self.session.root):
-            for job in fetcher.needs:
-                assert isinstance(job, Waiting)
-                job.poke()
+            fetcher.needs.wake()
 
     def _turned_up(self) -> None:
         """Peers have turned up, or will not: whoever waits for them looks again."""
-        for job in self.needs:
-            assert isinstance(job, Waiting)
-            job.poke()
+        self.needs.wake()
         pump_tree(self.session)
 
     def shun(self, liar: Peer, reason: str) -> None:
         """A peer lied to another session: it is asked no more here, and jobs that counted on it look again."""
         if self.met.shun(liar, reason):
-            self._poke_tree()
+            self._wake_tree()
 
     def end(self) -> None:
         """The session ends: what its peers lack and who lied is known above from now on."""
@@ -256,7 +223,7 @@ class Fetcher:
         for memory in self.met.memories:
             memory.learn(self.met.records)
         self.pool.close()
-        self._poke_tree()
+        self._wake_tree()
 
 
 _TREE: Slot[dict[Fetcher, None]] = Slot("fetchers", make=lambda _: {})

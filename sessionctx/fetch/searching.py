@@ -17,10 +17,10 @@ import trio
 from sessionctx.content import CID
 from sessionctx.errors import Busy
 from sessionctx.fetch.discover import Discovery, Need, Search
+from sessionctx.fetch.job import Job
 from sessionctx.fetch.meeting import Acquaintances
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.pool import Pool
-from sessionctx.fetch.waiting import Waiting
 from sessionctx.peers import Record
 from sessionctx.session import Session, events
 from sessionctx.transports import Routing
@@ -57,7 +57,7 @@ class Searching:
         for router in routers:
             self.routers.setdefault(router.public, router)
 
-    def may_help(self, job: Waiting, now: float) -> bool:
+    def may_help(self, job: Job, now: float) -> bool:
         """Whether somebody may still turn up for a *job* that nobody can be asked for; gets a search going."""
         if not self.routers or job.car or self._discovery.hopeless(Need(job.cid, self._root), now):
             return False
@@ -94,7 +94,7 @@ class Searching:
     def _need(self, now: float) -> Need:
         """Say how the fetching stands."""
         first = next((job for job in self._needs if not job.car), None)
-        if not isinstance(first, Waiting):
+        if first is None:
             return Need()
         left = sum(not first.hopeless(record, now) for record in self._pool)
         rate = sum(record.rate or 0.0 for record in self._pool if not first.hopeless(record, now))

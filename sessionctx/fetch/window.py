@@ -11,7 +11,7 @@ from typing import Final
 
 from sessionctx.peers import Record
 
-GAIN: Final = 2.0
+HEADROOM: Final = 2.0
 """Times the product. Estimates lag, and a window that follows them exactly would never find out that there is more."""
 UNKNOWN: Final = 2
 """Requests that tell how fast a peer sends, as the second answer comes right behind the first."""
@@ -29,7 +29,7 @@ def window(record: Record, size: float) -> int:
         return min(UNKNOWN, most)
     if record.nearest is None:
         return most
-    needed = GAIN * record.nearest * record.rate / max(size, 1.0)
+    needed = HEADROOM * record.nearest * record.rate / max(size, 1.0)
     return most if needed >= most else min(max(ceil(needed) + 1, LEAST), most)
 
 

@@ -1,9 +1,10 @@
-"""Who can be asked, and what they did: a ledger per session, scores, and the choice among peers. Pure arithmetic."""
+"""Who can be asked, and what they did: a ledger per session, scores, and the requests on their way. Pure arithmetic."""
 
 from __future__ import annotations
 
+from sessionctx.peers.ask import Ask
 from sessionctx.peers.health import AFTER, Health
-from sessionctx.peers.ledger import LEDGER, Ask, Ledger, statistics
+from sessionctx.peers.ledger import LEDGER, Ledger, statistics
 from sessionctx.peers.line import Line
 from sessionctx.peers.peer import Peer
 from sessionctx.peers.priors import Prior, from_json, learnt, merged, recall, to_json

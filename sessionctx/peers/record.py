@@ -25,6 +25,7 @@ LEAST_LATENCY: Final = 1e-4
 SOONER: Final = 0.99
 LATER: Final = SOONER**-19
 """What an answer does to that: where one of twenty comes later, these balance. So it follows the slowest twentieth."""
+COUNTS: Final = ("asked", "found", "missing", "failed", "lied", "cancelled", "in_flight", "bytes")
 USUALLY: Final = 1.5
 """How many times its predicted duration an answer may take before anything is known."""
 
@@ -78,6 +79,7 @@ class Record:
     in_flight: int = 0
     bytes: int = 0
 
+    # What a fork begins with, up to `cars`: see INHERITED.
     health: Health = Health.FRESH
     failures: int = 0
     """In a row."""
@@ -145,17 +147,10 @@ class Record:
         return PeerStatistics(
             url=self.peer.public,
             state=self.health.value,
-            asked=self.asked,
-            found=self.found,
-            missing=self.missing,
-            failed=self.failed,
-            lied=self.lied,
-            cancelled=self.cancelled,
-            in_flight=self.in_flight,
-            bytes=self.bytes,
             latency=self.latency,
             throughput=self.rate,
             reason=self.reason,
+            **{name: getattr(self, name) for name in COUNTS},
         )
 
     # --- what happened
@@ -250,3 +245,8 @@ class Record:
         self.absent[name] = None
         if len(self.absent) > MOST_ABSENT:
             self.absent.popitem(last=False)
+
+
+_FIELDS = [field.name for field in attrs.fields(Record)]
+INHERITED: Final = tuple(_FIELDS[_FIELDS.index("health") : _FIELDS.index("cars") + 1])
+"""What the record of a fork begins with. The rest is counted from nothing, or read through the records above."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from functools import partial
@@ -54,7 +55,11 @@ def _decisions(peers, wants, count):
     """Microseconds in the plan per request, of *count* requests that are answered one by one, the oldest first."""
     from collections import deque
 
-    from sessionctx.fetch import Job, Needs, Pool, assign
+    from sessionctx.content import CID
+    from sessionctx.fetch.job import Job
+    from sessionctx.fetch.needs import Needs
+    from sessionctx.fetch.plan import assign
+    from sessionctx.fetch.pool import Pool
     from sessionctx.peers import Ask, Ledger, Peer
 
     ledger = Ledger()
@@ -67,7 +72,7 @@ def _decisions(peers, wants, count):
     spent = now = 0.0
     decided = looks = 0
     clock = _clock()
-    names = iter(range(10**9))
+    names = (CID.of(n.to_bytes(4, "big")) for n in itertools.count())
     while decided < count:
         while len(needs) < wants:
             needs.add(Job(next(names), 256 * KiB))

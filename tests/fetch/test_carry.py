@@ -54,7 +54,7 @@ def walked(network, sample, *, store=None, peers=None):
 def left_nothing(s):
     fetcher = FETCHER.of(s)
     assert (len(flights(s)), len(fetcher.needs), fetcher.covers.held) == (0, 0, {})
-    assert not fetcher.covers._covers
+    assert not fetcher.covers._cars
     account = s.statistics()
     assert account.in_flight == account.open == 0
     assert s.account.held == 0

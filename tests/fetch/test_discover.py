@@ -18,7 +18,7 @@ from sessionctx.fetch.discover import (
     MOST,
     MOST_BARREN,
     WINDOW,
-    WORTH,
+    WORTH_SEARCHING,
     Discovery,
     Need,
     Search,
@@ -85,8 +85,8 @@ def test_a_finish_that_can_be_told_at_last_is_better_than_none():
 
 def test_what_is_nearly_done_is_not_worth_a_search():
     discovery = Discovery()
-    assert discovery.due(Need("leaf", left=1, finish=WINDOW + WORTH - 0.1), 0.0) is None
-    assert discovery.look(Need("leaf", left=1, finish=WINDOW + WORTH - 0.1), WINDOW) is None
+    assert discovery.due(Need("leaf", left=1, finish=WINDOW + WORTH_SEARCHING - 0.1), 0.0) is None
+    assert discovery.look(Need("leaf", left=1, finish=WINDOW + WORTH_SEARCHING - 0.1), WINDOW) is None
     assert discovery.look(Need("leaf", left=0, finish=WINDOW + 0.1), WINDOW) is not None
 
 
@@ -288,7 +288,7 @@ def test_whatever_happens_the_rules_are_kept(script):
             assert need.wanted is not None
             assert began.name in (need.wanted, need.root)
             assert now >= earliest
-            assert not need.left or (now >= wanted_since + WINDOW and need.finish - now >= WORTH)
+            assert not need.left or (now >= wanted_since + WINDOW and need.finish - now >= WORTH_SEARCHING)
             running = began
 
 
@@ -306,7 +306,7 @@ def test_when_it_is_due_it_happens(script, need):
     discovery.ended(now)
     due = discovery.due(need, now)
     if due is None:
-        assert discovery.hopeless(need, now) or (need.left and need.finish - now < LAST_PAUSE + WORTH)
+        assert discovery.hopeless(need, now) or (need.left and need.finish - now < LAST_PAUSE + WORTH_SEARCHING)
         return
     if due > now:
         assert discovery.look(need, (now + due) / 2) is None
@@ -315,7 +315,7 @@ def test_when_it_is_due_it_happens(script, need):
         assert again - due <= 2 * WINDOW
         again = discovery.due(need, again)
         if again is None:
-            assert need.finish - due < 2 * WINDOW + WORTH
+            assert need.finish - due < 2 * WINDOW + WORTH_SEARCHING
             return
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.fetch import HedgeBudget, late_after
+from sessionctx.fetch.hedge import HedgeBudget, late_after
 
 
 def test_a_request_is_late_after_what_is_usual_for_its_peer():

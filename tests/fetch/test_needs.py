@@ -5,8 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessionctx.content import CID
 from sessionctx.errors import PeerFailed
-from sessionctx.fetch import Job, Needs
+from sessionctx.fetch.job import CarJob, Job
+from sessionctx.fetch.needs import Needs
+from sessionctx.fetch.stripe import Sweep
 from sessionctx.peers import Ask, Health, Ledger, Peer
 
 NAMES = range(4)
@@ -44,12 +47,16 @@ def change(needs, job, event, now, peers):
     needs.changed(job)
 
 
+def job_of(cid, *, car):
+    return CarJob(cid, 100, sweep=Sweep(cid)) if car else Job(cid, 100)
+
+
 @given(kinds=st.lists(st.booleans(), min_size=4, max_size=4), events=EVENTS)
 def test_the_needs_are_sorted_as_if_anew(kinds, events):
     """Whatever happens to jobs in whatever order: those that wait, the odd ones, the trials and the late ones are those
     that a look at all of them finds; and all are in the order in which they came."""
     needs, peers, now = Needs(), records(), 0.0
-    jobs = [Job(n, 100, car=car) for n, car in enumerate(kinds)]
+    jobs = [job_of(CID.of(b"%d" % n), car=car) for n, car in enumerate(kinds)]
     order = []
     for event in events:
         if event[0] == "wait":
@@ -78,7 +85,7 @@ def as_if_anew(needs, order, now):
 def test_a_request_whose_lateness_moves_is_late_when_it_says():
     """One that had to wait for our own connections counts from when it went out."""
     needs, (good, _) = Needs(), records()
-    job = Job(1, 100)
+    job = Job(CID.of(b""), 100)
     needs.add(job)
     job.asks.append(Ask(good, 1, 100, 0.0, predicted=1.0, late_at=2.0))
     needs.changed(job)

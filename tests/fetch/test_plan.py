@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from math import inf
 
 import attrs
@@ -10,21 +10,29 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
+from sessionctx.content import CID
 from sessionctx.errors import BadAnswer, Busy, NotHere, PeerFailed, Stalled, Unreachable
-from sessionctx.fetch import Job, Needs, Pool
-from sessionctx.fetch import assign as assign_by
-from sessionctx.fetch import look_again as look_again_by
-from sessionctx.fetch.job import FEW_TRIES, MOST_TRIES, PATIENCE
+from sessionctx.fetch.job import FEW_TRIES, MOST_TRIES, PATIENCE, Job
+from sessionctx.fetch.job import look_again as look_again_by
+from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import FEW
-from sessionctx.fetch.pool import BEAM
+from sessionctx.fetch.plan import assign as assign_by
+from sessionctx.fetch.pool import BEAM, Pool
 from sessionctx.fetch.window import window
 from sessionctx.peers import Health, outlook, typical
+from sessionctx.peers.health import LONGEST_REST
 
 NOW = 100.0
 
 
+@cache
+def named(name):
+    """The CID of something called *name*."""
+    return CID.of(str(name).encode())
+
+
 def jobs_of(n, size=1000):
-    return [Job(f"job {i}", size) for i in range(n)]
+    return [Job(named(f"job {i}"), size) for i in range(n)]
 
 
 def pool_of(records):
@@ -93,7 +101,7 @@ def test_but_it_gets_what_it_would_finish_first(good):
 def test_nobody_waits_for_a_busy_peer_that_has_fallen_silent(good, flying):
     """A peer that owes an answer and says nothing is expected ever later, so that others get its work."""
     fast, slow = good(0, rate=1e6, latency=0.0, window=1), good(1, rate=1000, latency=0.0)
-    flying(Job("elsewhere", 1000), fast, began=NOW)
+    flying(Job(named("elsewhere"), 1000), fast, began=NOW)
     jobs = jobs_of(1)
     assert turn(jobs, [fast, slow], now=NOW + 0.5) == []
     assert turn(jobs, [fast, slow], now=NOW + 1.5) == [(0, 1, False)]
@@ -106,7 +114,7 @@ def test_jobs_are_served_in_the_order_of_need(good):
 
 def test_a_peer_that_lacks_one_thing_gets_another(good):
     only, other = good(0, window=1), good(1, window=1, latency=5.0)
-    only.forget_me_not("job 0")
+    only.forget_me_not(named("job 0").multihash)
     assert turn(jobs_of(3), [only]) == [(1, 0, False)]
     assert turn(jobs_of(3), [only, other]) == [(0, 1, False), (1, 0, False)]
 
@@ -119,7 +127,7 @@ def test_one_unknown_peer_at_a_time_is_tried_with_the_last_job(good, fresh, flyi
     known, unknown, other = good(0, window=3), fresh(1), fresh(2)
     jobs = jobs_of(4, size=0)
     assert turn(jobs, [known, unknown, other]) == [(3, 1, False), (0, 0, False), (1, 0, False), (2, 0, False)]
-    flying(Job("elsewhere", 0), unknown, began=NOW)
+    flying(Job(named("elsewhere"), 0), unknown, began=NOW)
     assert turn(jobs, [known, unknown, other]) == [(n, 0, False) for n in range(3)]
 
 
@@ -151,15 +159,15 @@ def test_an_unknown_peer_that_has_lost_is_not_tried_again_at_once(good, fresh, f
 def test_nor_does_it_get_what_a_known_peer_will_do_in_the_end(good, fresh, flying):
     known, unknown, (job,) = good(0), fresh(1), jobs_of(1)
     for n in range(8):
-        flying(Job(f"elsewhere {n}", 1000), known, began=NOW)
+        flying(Job(named(f"elsewhere {n}"), 1000), known, began=NOW)
     assert turn([job], [known, unknown]) == [(0, 1, False)]
-    flying(Job("elsewhere", 0), unknown, began=NOW, predicted=9.0).dropped(NOW)
+    flying(Job(named("elsewhere"), 0), unknown, began=NOW, predicted=9.0).dropped(NOW)
     assert turn([job], [known, unknown]) == []
 
 
 def test_an_unknown_peer_that_has_lost_narrowly_counts_for_what_it_is_known_to_do(good, fresh, flying):
     known, unknown, (job,) = good(0, latency=3.0), fresh(1), jobs_of(1)
-    trial = flying(Job("elsewhere", 0), unknown, began=NOW, predicted=9.0, late_at=NOW + 9)
+    trial = flying(Job(named("elsewhere"), 0), unknown, began=NOW, predicted=9.0, late_at=NOW + 9)
     trial.arrived(1000, NOW)
     trial.arrived(100, NOW + 0.1)
     trial.dropped(NOW + 0.1)
@@ -168,8 +176,8 @@ def test_an_unknown_peer_that_has_lost_narrowly_counts_for_what_it_is_known_to_d
 
 def test_an_unknown_peer_that_has_lost_still_gets_what_nobody_else_has(good, fresh, flying):
     known, unknown, jobs = good(0), fresh(1), jobs_of(2)
-    flying(Job("elsewhere", 0), unknown, began=NOW, predicted=9.0).dropped(NOW)
-    known.forget_me_not("job 1")
+    flying(Job(named("elsewhere"), 0), unknown, began=NOW, predicted=9.0).dropped(NOW)
+    known.forget_me_not(named("job 1").multihash)
     assert turn(jobs, [known, unknown]) == [(0, 0, False), (1, 1, False)]
 
 
@@ -177,8 +185,8 @@ def test_beyond_that_an_unknown_peer_counts_as_the_middle_of_the_known(good, fre
     """Where the known peers have enough to do, the unknown ones get work in the order of need."""
     known, unknown, other = good(0), fresh(1), fresh(2)
     for n in range(5):
-        flying(Job(f"elsewhere {n}", 1000), known, began=NOW)
-    flying(Job("elsewhere", 1000), unknown, began=NOW)
+        flying(Job(named(f"elsewhere {n}"), 1000), known, began=NOW)
+    flying(Job(named("elsewhere"), 1000), unknown, began=NOW)
     assert turn(jobs_of(1), [known, unknown, other]) == [(0, 2, False)]
 
 
@@ -197,7 +205,7 @@ def test_a_peer_back_from_its_rest_is_explored_like_a_new_one(good):
 
 def test_what_an_unknown_peer_lacks_is_not_tried_with_it(good, fresh):
     known, unknown = good(0), fresh(1)
-    unknown.forget_me_not("job 1")
+    unknown.forget_me_not(named("job 1").multihash)
     assert turn(jobs_of(2, size=0), [known, unknown]) == [(0, 0, False), (1, 0, False)]
 
 
@@ -233,7 +241,7 @@ def test_a_hedge_is_doubled_again_only_when_it_is_late_itself(late, good, flying
 def test_one_hedge_is_sent_at_a_time_and_for_the_first_that_can_be_hedged(good, flying):
     """A late job that nobody else can serve keeps no other from its hedge."""
     pool = [good(0), good(1)]
-    pool[1].forget_me_not("job 0")
+    pool[1].forget_me_not(named("job 0").multihash)
     jobs = jobs_of(3)
     for job in jobs:
         flying(job, pool[0], began=NOW, late_at=NOW + 2)
@@ -301,6 +309,10 @@ def test_a_trial_that_is_late_is_given_up_without_a_budget(fresh, flying):
 # --- whether there is hope
 
 
+def test_our_patience_lasts_for_any_rest_that_no_peer_has_asked_for():
+    assert PATIENCE >= LONGEST_REST
+
+
 @pytest.mark.parametrize("error", [PeerFailed, Busy])
 def test_a_peer_that_may_recover_is_tried_several_times(error, good):
     (job,), peer = jobs_of(1), good()
@@ -332,7 +344,7 @@ def test_tries_count_for_one_want_and_one_peer(good):
 def test_a_rest_is_waited_for_up_to_our_patience_and_the_callers(good):
     def again(seconds, deadline=inf):
         resting = good(health=Health.RESTING, rest_until=NOW + seconds)
-        return look_again(Job("a", 1, deadline), [resting], NOW)
+        return look_again(Job(named("a"), 1, deadline), [resting], NOW)
 
     assert again(5) == NOW + 5
     assert again(PATIENCE) == NOW + PATIENCE
@@ -344,10 +356,10 @@ def test_a_rest_is_waited_for_up_to_our_patience_and_the_callers(good):
 def test_the_end_of_the_first_rest_is_waited_for_even_while_others_are_busy(good, flying):
     """A job that waits for a busy peer looks when another comes back."""
     busy = good(0, window=1)
-    flying(Job("elsewhere", 1), busy)
+    flying(Job(named("elsewhere"), 1), busy)
     resting = [good(n, health=Health.RESTING, rest_until=NOW + n) for n in (3, 2)]
-    assert look_again(Job("a", 1), [busy, *resting], NOW) == NOW + 2
-    assert look_again(Job("a", 1), [busy], NOW) == inf
+    assert look_again(Job(named("a"), 1), [busy, *resting], NOW) == NOW + 2
+    assert look_again(Job(named("a"), 1), [busy], NOW) == inf
 
 
 def test_a_request_under_way_is_looked_at_when_late_and_then_ever_less_often(late):
@@ -424,11 +436,11 @@ def scene(good, flying):
                 success=about.success,
             )  # fmt: skip
             for name in about.lacks:
-                record.forget_me_not(name)
+                record.forget_me_not(named(name).multihash)
             for other in range(about.elsewhere):
-                flying(Job(f"elsewhere {other}", 500), record, began=NOW - 1)
+                flying(Job(named(f"elsewhere {other}"), 500), record, began=NOW - 1)
             records.append(record)
-        jobs = [Job(n, size, deadline) for n, (size, _, _, deadline) in enumerate(described)]
+        jobs = [Job(named(n), size, deadline) for n, (size, _, _, deadline) in enumerate(described)]
         for job, (_, asks, errors, _) in zip(jobs, described, strict=True):
             for n, age, trial in asks:
                 if n < len(records) and all(ask.record is not records[n] for ask in job.asks):
@@ -504,7 +516,7 @@ def test_what_is_said_to_wait_would_wait_whoever_looks(scene, flying, peers, wan
         flying(grant.job, grant.record, began=NOW, late_at=NOW + 2)
         needs.changed(grant.job)
     assume(spare and len(needs.waiting) > FEW)
-    needs.spare, pool.changed = spare, False
+    needs.settle(pool, spare, NOW)
     for job in jobs_of(more):
         needs.add(job)
     event("another turn is saved" if more <= spare else "there are too many")
@@ -591,8 +603,8 @@ def test_nor_while_it_has_any_of_many_alike(good, lacks, latencies, count, size)
     records = [good(n, latency=latencies[n]) for n in range(len(lacks))]
     for record, names in zip(records, lacks, strict=True):
         for name in names:
-            record.forget_me_not(name)
-    jobs = [Job(n, size) for n in range(count)]
+            record.forget_me_not(named(name).multihash)
+    jobs = [Job(named(n), size) for n in range(count)]
     possible = any(job.may(record) for job in jobs for record in records)
     assert bool(assign(jobs, records, room=inf, now=NOW, hedges=False)) == possible
 
@@ -600,6 +612,6 @@ def test_nor_while_it_has_any_of_many_alike(good, lacks, latencies, count, size)
 def test_a_near_peer_that_lacks_all_but_the_first_leaves_the_rest_to_the_others(good):
     near, far = good(0, latency=0.01), good(1, latency=0.2)
     for n in range(8):
-        near.forget_me_not(f"job {n}")
-    far.forget_me_not("job 0")
+        near.forget_me_not(named(f"job {n}").multihash)
+    far.forget_me_not(named("job 0").multihash)
     assert {(job, record) for job, record, _ in turn(jobs_of(8), [near, far])} == {(n, 1) for n in range(1, 8)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.fetch import Pool
+from sessionctx.fetch.pool import Pool
 from sessionctx.peers import Ask, Health, Ledger, Peer
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import session
-from sessionctx.peers import LEDGER, Health, Ledger, Peer, statistics
+from sessionctx.peers import LEDGER, Health, Ledger, Peer, Record, statistics
+from sessionctx.peers.record import COUNTS
 
 # --- accounts: a tree of ledgers, against a list of what was asked
 
@@ -128,6 +130,21 @@ def test_what_the_parent_knew_is_known(peer, ask):
         assert mine.statistics().asked == 0  # what the parent asked is not the child's account
     assert child.add(peer(0)).lacks("b")
     assert not child.add(peer(1)).lacks("b")
+
+
+def test_a_fork_begins_with_all_that_is_known_but_with_no_counts(peer):
+    ledger = Ledger()
+    above = ledger.add(peer(0))
+    names = {field.name for field in attrs.fields(Record)}
+    names -= {*COUNTS, "peer", "above", "line", "neighbours", "absent", "lineage"}
+    told = {name: n + 0.5 for n, name in enumerate(sorted(names - {"health", "reason", "cars"}))}
+    told |= {"health": Health.RESTING, "reason": "it failed", "cars": False}
+    for name, value in told.items():
+        setattr(above, name, value)
+    above.asked = above.bytes = 7
+    mine = ledger.child().add(peer(0))
+    assert {name: getattr(mine, name) for name in names} == told
+    assert {getattr(mine, name) for name in COUNTS} == {0}
 
 
 def test_a_no_and_a_ban_above_hold_below_at_once(peer, ask):
