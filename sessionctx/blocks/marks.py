@@ -64,7 +64,7 @@ def advance(connection: sqlite3.Connection, path: Path) -> bool:
     if stale:
         _forget(connection)
         return True
-    return _add_pins(connection, pins) or _line_up(connection, rows) or _follow(connection, path)
+    return _add_pins(connection, pins) or _follow(connection, path) or _line_up(connection, rows)
 
 
 def _forget(connection: sqlite3.Connection) -> None:
