@@ -36,7 +36,7 @@
     ├── StoreError                where blocks are kept
     │   ├── NotAStore             the file is something else
     │   ├── StoreCorrupt          the file is damaged
-    │   ├── StoreFull             no room on the disk
+    │   ├── StoreFull             no room on the disk, or in the room that it was given
     │   └── StoreClosed           used after it was closed
     ├── DagError                  blocks that do not link up
     │   ├── InvalidDag            sizes, types or links that contradict each other
@@ -264,7 +264,16 @@ class StoreCorrupt(StoreError):
 
 
 class StoreFull(StoreError):
-    """The disk below a store is full. Blocks stored before are safe."""
+    """The disk below a store is full; or the *room* that the store was given is, with what may not be evicted.
+
+    Nothing of what was put is kept, and blocks stored before are safe. Make room on the disk; or unpin what can go
+    (``sessionctx pin ls``, ``pin rm``), or open the store with more room.
+    """
+
+    def __init__(self, message: str, *, room: int | None = None) -> None:
+        super().__init__(message)
+        self.room = room
+        """The bytes that the store may hold; None where it is the disk that is full."""
 
 
 class StoreClosed(StoreError):

@@ -66,6 +66,7 @@ class Node:
         peers: Iterable[PeerLike] = (),
         routers: Iterable[str | Routing] = (),
         limits: Limits | None = None,
+        room: int | None = None,
     ) -> AbstractAsyncContextManager[Node]:
         """Open a node: ``async with Node.open("./data") as node:``.
 
@@ -76,15 +77,21 @@ class Node:
                 `Router` objects.
             limits: what a call on the node may use that has no session of the caller's around it. Where there is one,
                 its limits count.
+            room: bytes of blocks that the folder may hold; no bound by default. What would carry it above has the least
+                recently used blocks evicted that no pin leads to. If that is not enough, what is fetched is not kept,
+                and what is added or put raises :exc:`~sessionctx.errors.StoreFull`.
 
         Raises:
             InvalidPeer: the address of a router is none.
+            ValueError: *room* is negative, or there is no folder.
 
         Raises (on entering):
             NotInTrio: outside a trio run.
             StoreError: the folder holds something else than a store, or cannot be written.
         """
-        return _open(path, tuple(peers), tuple(routers), limits)
+        if path is None and room is not None:
+            raise ValueError("room= is for blocks on the disk; name a folder, too")
+        return _open(path, tuple(peers), tuple(routers), limits, room)
 
     @property
     def pins(self) -> Pins:
@@ -94,7 +101,7 @@ class Node:
     async def gc(self, *, room: int = 0, dry_run: bool = False) -> Collected:
         """Delete what no pin leads to and nobody has put within the last hour; see `DiskBlockstore.gc`.
 
-        With *room*, only until the store holds no more than so many bytes of blocks, the oldest first.
+        With *room*, only until the store holds no more than so many bytes of blocks, the least recently used first.
         """
         session.require_trio("Node.gc")
         return await self._disk().gc(room=room, dry_run=dry_run)
@@ -118,12 +125,13 @@ async def _open(
     peers: tuple[PeerLike, ...],
     routers: tuple[str | Routing, ...],
     limits: Limits | None,
+    room: int | None,
 ) -> AsyncGenerator[Node, None]:
     session.require_trio("Node.open")
     if path is None:
         yield Node.over(MemoryBlockstore(), peers=peers, routers=routers, limits=limits)
         return
-    async with DiskBlockstore.open(Path(path) / STORE_NAME) as store:
+    async with DiskBlockstore.open(Path(path) / STORE_NAME, room=room) as store:
         memory = Memory(Path(path) / MEMORY_NAME)
         await memory.load()
         try:

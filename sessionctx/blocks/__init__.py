@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sessionctx.blocks.base import Blockstore, StoreStatistics
+from sessionctx.blocks.base import Blockstore, Caching, StoreStatistics
 from sessionctx.blocks.car import CarBlockstore
 from sessionctx.blocks.disk import DiskBlockstore
 from sessionctx.blocks.garbage import Collected
@@ -17,6 +17,7 @@ __all__ = [
     "BadBlock",
     "Blockstore",
     "CIDs",
+    "Caching",
     "CarBlockstore",
     "Collected",
     "DiskBlockstore",

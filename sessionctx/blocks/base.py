@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final, Protocol, runtime_checkable
 
 import attrs
 import trio
 
 from sessionctx.content import CID, Block
-from sessionctx.errors import BlockNotFound
+from sessionctx.errors import BlockNotFound, StoreFull
 from sessionctx.session import require_trio
 
 BATCH_BLOCKS: Final = 512
@@ -57,6 +57,32 @@ class Blockstore(Protocol):
     async def delete(self, cid: CID) -> None:
         """Stop keeping the block, under all of its names. It is fine if it is not there."""
         ...
+
+
+@runtime_checkable
+class Caching(Protocol):
+    """A store that tells copies of what others have from what was put into its care."""
+
+    async def cache(self, blocks: Iterable[Block]) -> None:
+        """Keep all of them for as long as there is room, and return when all are kept; otherwise as ``put_many``."""
+        ...
+
+
+def caches_with(store: Blockstore) -> Callable[[Iterable[Block]], Awaitable[None]]:
+    """Return what puts copies of blocks that others have into *store*."""
+    return store.cache if isinstance(store, Caching) else store.put_many
+
+
+async def keep_copy(store: Blockstore, block: Block) -> None:
+    """Keep a copy of a block that others have, unless the room that the store was given is full of what has to stay."""
+    try:
+        if isinstance(store, Caching):
+            await store.cache((block,))
+        else:
+            await store.put(block)
+    except StoreFull as error:
+        if error.room is None:
+            raise
 
 
 @attrs.frozen

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -14,23 +13,21 @@ from typing import Final
 
 import trio
 
-from sessionctx.blocks import faults, schema
+from sessionctx.blocks import faults, schema, work
 from sessionctx.blocks.base import StoreStatistics, batches, inline_block, not_found, turn
-from sessionctx.blocks.garbage import GRACE, Collected, Collection
-from sessionctx.blocks.heap import LARGE, Heap
+from sessionctx.blocks.garbage import GRACE, Collected, collect
+from sessionctx.blocks.heap import Heap
 from sessionctx.blocks.pins import Pins
+from sessionctx.blocks.room import Room
 from sessionctx.blocks.scan import Audit, BadBlock, CIDs, drop
+from sessionctx.blocks.uses import Uses
 from sessionctx.blocks.writer import Ticket, Writer
 from sessionctx.content import CID, Block
 from sessionctx.errors import HashMismatch, StoreClosed, StoreCorrupt, StoreError
 from sessionctx.session import require_trio
 
-_GET: Final = "SELECT data, at, size FROM blocks WHERE multihash = ?"
+_GET: Final = "SELECT data, at, size, id FROM blocks WHERE multihash = ?"
 _HAS: Final = "SELECT 1 FROM blocks WHERE multihash = ?"
-_PUT: Final = "INSERT INTO blocks (multihash, data) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_SIZE: Final = "SELECT coalesce(size, length(data)) FROM blocks WHERE multihash = ?"
-_RECENT: Final = "INSERT OR REPLACE INTO recent SELECT id, ? FROM blocks WHERE multihash = ?"
-_DELETE: Final = "DELETE FROM blocks WHERE multihash = ?"
 _PAUSES: Final = (0.001, 0.01, 0.1, 0.5, 1.0, 3.0)
 """Seconds between the attempts to read while another process repairs the file after a crash."""
 
@@ -50,25 +47,29 @@ class DiskBlockstore:
     **Reading** is done at once in the trio thread, which is quicker than handing it to another. Each block that comes
     out is hashed again: a disk may lie, too. `verify` does that for the whole store.
 
-    Errors: :exc:`~sessionctx.errors.StoreFull` when the disk is full (the store remains usable),
+    Errors: :exc:`~sessionctx.errors.StoreFull` when the disk or the room is full (the store remains usable),
     :exc:`~sessionctx.errors.StoreCorrupt`, :exc:`~sessionctx.errors.StoreClosed`, and
     :exc:`~sessionctx.errors.StoreError` for everything else.
     """
 
-    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, room: Room | None) -> None:
         """Not for callers: use `open`."""
         self.path = path
         """The store's file, as it was given."""
         self._connection = writer
         self._reader = reader
         self._heap = Heap(path)
-        self._writer = Writer(writer, path, self._heap)
+        self._room = room
+        self._writer = Writer(writer, path, self._heap, room)
+        self._uses = Uses(self._writer)
         self._closed = False
         self.pins = Pins(path, self._writer, self._check)
         """The names whose blocks `gc` keeps."""
 
     @staticmethod
-    def open(path: str | os.PathLike[str]) -> AbstractAsyncContextManager[DiskBlockstore]:
+    def open(
+        path: str | os.PathLike[str], *, room: int | None = None, grace: float = GRACE
+    ) -> AbstractAsyncContextManager[DiskBlockstore]:
         """Return an async context manager: ``async with`` opens the store and closes it again.
 
         *path* is the store's file. If there is none it is made, with the folders above it. Its large blocks are in
@@ -78,12 +79,22 @@ class DiskBlockstore:
         Closing waits for what is being written, and puts everything in order. If the block is left by an exception,
         it does not tidy up, so as to be quick (Ctrl-C); nothing is lost, the next opening does it.
 
+        Args:
+            path: the store's file.
+            room: bytes of blocks that the store may hold. What this process puts does not carry it above: blocks that
+                no pin leads to are evicted, the least recently used first. Every process has its own word on that.
+            grace: seconds; what was put within them is not evicted, nor what was put during a hold that still is.
+                (What `cache` was given may go at any time.)
+
         Raises (when entered):
             NotAStore: *path* is something else: a folder, another file. It is left as it is.
             StoreCorrupt: it is a store, and damaged.
             StoreError: it cannot be opened, for the reason given; StoreFull: there is no room to make it.
         """
-        return _Opening(Path(path))
+        if room is not None and room < 0:
+            raise ValueError(f"a store cannot do with less than no room: {room}")
+        path = Path(path)
+        return _Opening(path, None if room is None else Room(path, room, grace))
 
     async def get(self, cid: CID) -> Block:
         """Return the block, verified; :exc:`~sessionctx.errors.BlockNotFound`.
@@ -96,7 +107,7 @@ class DiskBlockstore:
         row = await self._read(_GET, cid)
         if row is None:
             raise not_found(cid, str(self.path))
-        data, at, size = row
+        data, at, size, number = row
         if isinstance(at, int) and isinstance(size, int):
             data = self._heap.read(at, size)
         if not isinstance(data, bytes):
@@ -104,13 +115,16 @@ class DiskBlockstore:
                 f"{self.path} is damaged: it holds no bytes for {cid}. Delete that block, fetch it again"
             )
         try:
-            return Block(cid, data)
+            block = Block(cid, data)
         except HashMismatch as error:
             if at is not None and await self._read(_GET, cid) != row:
                 return await self.get(cid)  # it was deleted meanwhile, and its room used again
             raise StoreCorrupt(
                 f"{self.path} is damaged: what it holds for {cid} does not match. Delete that block, fetch it again"
             ) from error
+        if isinstance(number, int):
+            self._uses.note(number)
+        return block
 
     async def has(self, cid: CID) -> bool:
         """Return whether the block is kept."""
@@ -127,11 +141,24 @@ class DiskBlockstore:
         may be an iterator over more than fits into memory.
         """
         await turn("DiskBlockstore.put_many")
+        await self._put(blocks, work.insert)
+
+    async def cache(self, blocks: Iterable[Block]) -> None:
+        """Keep copies of blocks that others have: as `put_many`, but for that they are evicted before what was put.
+
+        With no *room* given, there is no difference.
+        """
+        await turn("DiskBlockstore.cache")
+        await self._put(blocks, work.insert_copies)
+
+    async def _put(self, blocks: Iterable[Block], insert: Callable[..., tuple[int, int]]) -> None:
         before: Ticket | None = None
         for batch in batches(block for block in blocks if not block.cid.is_identity):
             self._check()
             size = sum(len(block.data) for block in batch)
-            ticket = await self._writer.submit(partial(_insert, batch, self._heap), blocks=len(batch), size=size)
+            if self._room is not None:
+                self._uses.flush()
+            ticket = await self._writer.submit(partial(insert, batch, self._heap), blocks=len(batch), size=size)
             if before is not None:
                 await self._writer.wait(before)
             before = ticket
@@ -142,12 +169,12 @@ class DiskBlockstore:
     async def delete(self, cid: CID) -> None:
         """Stop keeping the block; its room in the file is used again."""
         self._check()
-        await self._writer.do(partial(_delete, cid.multihash))
+        await self._writer.do(partial(work.delete, cid.multihash))
 
     async def sync(self) -> None:
         """Return when everything that was put or deleted before is safe from power failures, too."""
         self._check()
-        await self._writer.do(_nothing, durable=True)
+        await self._writer.do(work.nothing, durable=True)
 
     def statistics(self) -> StoreStatistics:
         """Return how much is kept now."""
@@ -184,8 +211,8 @@ class DiskBlockstore:
 
         Args:
             grace: seconds; what was put within them stays.
-            room: bytes of blocks that the store may go on to hold: it is done when there are no more. What came to the
-                store first goes first.
+            room: bytes of blocks that the store may go on to hold: it is done when there are no more. What was used
+                least recently goes first.
             dry_run: delete nothing, and report what would be.
 
         Raises:
@@ -193,11 +220,14 @@ class DiskBlockstore:
         """
         await turn("DiskBlockstore.gc")
         self._check()
-        return await Collection(self.path, self._writer, grace=grace, room=room, dry_run=dry_run).run()
+        self._uses.flush()
+        return await collect(self.path, self._writer, grace=grace, room=room, dry_run=dry_run)
 
     async def aclose(self, *, hurry: bool = False) -> None:
         """Close the store, as leaving ``async with`` does. With *hurry*, leave the tidying to the next opening."""
         self._closed = True
+        if not hurry:
+            self._uses.flush()
         self._writer.stop(hurry=hurry)
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._shut, hurry, limiter=trio.CapacityLimiter(1))
@@ -232,14 +262,15 @@ class DiskBlockstore:
 class _Opening(AbstractAsyncContextManager[DiskBlockstore]):
     """``async with DiskBlockstore.open(path)``. A class, not a generator, to be safe from Ctrl-C at any moment."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, room: Room | None) -> None:
         self._path = path
+        self._room = room
         self._open: list[DiskBlockstore] = []
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> DiskBlockstore:
         require_trio("DiskBlockstore.open")
-        store = DiskBlockstore(self._path, *await trio.to_thread.run_sync(schema.open_store, self._path))
+        store = DiskBlockstore(self._path, *await trio.to_thread.run_sync(schema.open_store, self._path), self._room)
         self._open.append(store)
         return store
 
@@ -248,31 +279,3 @@ class _Opening(AbstractAsyncContextManager[DiskBlockstore]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._open.pop().aclose(hurry=error is not None)
-
-
-# --- what the writer does inside its transactions
-
-
-def _insert(blocks: Sequence[Block], heap: Heap, connection: sqlite3.Connection) -> tuple[int, int]:
-    large = [block for block in blocks if len(block.data) >= LARGE]
-    count, size = heap.put(connection, large) if large else (0, 0)
-    for block in blocks:
-        if len(block.data) < LARGE and connection.execute(_PUT, (block.cid.multihash, block.data)).rowcount:
-            count += 1
-            size += len(block.data)
-    now = time.time()
-    connection.execute("UPDATE totals SET puts = puts + 1")
-    connection.executemany(_RECENT, [(now, block.cid.multihash) for block in blocks])
-    return count, size
-
-
-def _delete(multihash: bytes, connection: sqlite3.Connection) -> tuple[int, int]:
-    row = connection.execute(_SIZE, (multihash,)).fetchone()
-    if row is None:
-        return 0, 0
-    connection.execute(_DELETE, (multihash,))
-    return -1, -row[0]
-
-
-def _nothing(_: sqlite3.Connection) -> tuple[int, int]:
-    return 0, 0

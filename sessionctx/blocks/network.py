@@ -9,7 +9,7 @@ from functools import partial
 import trio
 
 from sessionctx import session
-from sessionctx.blocks.base import Blockstore
+from sessionctx.blocks.base import Blockstore, caches_with, keep_copy
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, FetchFailed
 from sessionctx.fetch import FETCHER, Memory, Sweep, fetch, start_carry, usual_small_block
@@ -60,7 +60,7 @@ class NetworkBlocks:
             data = await session.share(s, cid, partial(self._load, s, cid, near, loaded), key=cid.multihash)
         block = Block.vouched(cid, data)
         if not loaded and not await self.local.has(cid):
-            await self.local.put(block)  # a caller of another store has fetched it, and kept it there
+            await keep_copy(self.local, block)  # a caller of another store has fetched it, and kept it there
         return block
 
     def asks(self, s: Session) -> bool:
@@ -79,7 +79,7 @@ class NetworkBlocks:
         """
         with session.begin(peers=self.peers, default_limits=self.default_limits) as s:
             self._prepare(s)
-            carry = start_carry(s, sweep, self.local.put_many)
+            carry = start_carry(s, sweep, caches_with(self.local))
             if carry is not None:
                 nursery.start_soon(carry.run)
 
@@ -108,7 +108,7 @@ class NetworkBlocks:
             block = await self.local.get(cid)  # it may have come while this caller waited for the lead
         if block is None:
             block = Block.vouched(cid, await fetch(s, cid, near=near))
-            await self.local.put(block)
+            await keep_copy(self.local, block)
         loaded.append(block)
         return block.data
 

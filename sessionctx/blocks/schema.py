@@ -22,7 +22,7 @@ from sessionctx.errors import NotAStore, StoreCorrupt, StoreError, StoreFull
 
 APPLICATION_ID: Final = 0x73637478
 """``sctx``, in the file's header: how a store is told from other databases (and by ``file(1)``)."""
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Which layout of tables this is; a store of a higher one is refused, one of a lower one is brought up to it."""
 PAGE: Final = 16 * 1024
 """Bytes in a page. Large ones make blocks of 256 KiB twice as fast as SQLite's 4 KiB."""
@@ -73,12 +73,32 @@ _KEEPING = (
     "CREATE TABLE recent (id INTEGER PRIMARY KEY, put REAL NOT NULL)",
     "CREATE TRIGGER forgotten AFTER DELETE ON blocks BEGIN DELETE FROM recent WHERE id = old.id; END",
     "CREATE TABLE pins (id INTEGER PRIMARY KEY AUTOINCREMENT, cid BLOB NOT NULL UNIQUE, name TEXT NOT NULL)",
-    # How often something was put: whoever waits for blocks to come need not look for each of them.
+    # How often something was put, as the third format counted it.
     "ALTER TABLE totals ADD COLUMN puts INTEGER NOT NULL DEFAULT 0",
     # Work under way: what was put since then is kept, until the time given at most.
     "CREATE TABLE holds (id INTEGER PRIMARY KEY AUTOINCREMENT, since REAL NOT NULL, until REAL NOT NULL)",
 )
-_STEPS = {2: _UPGRADE, 3: _KEEPING}
+_ROOM = (
+    # When blocks were used last, in seconds since 1970; in which line for eviction they stand, if in one (see `sweep`);
+    # and when they were fetched, if they were.
+    "CREATE TABLE uses (id INTEGER PRIMARY KEY, at REAL NOT NULL, line INTEGER, fetched REAL)",
+    "CREATE INDEX lines ON uses (line, at) WHERE line IS NOT NULL",
+    "CREATE TRIGGER disused AFTER DELETE ON blocks BEGIN DELETE FROM uses WHERE id = old.id; END",
+    # What pins lead to; the state says what is still to be done (see `marks`).
+    """CREATE TABLE marks (multihash BLOB NOT NULL, codec INTEGER NOT NULL, state INTEGER,
+        PRIMARY KEY (multihash, codec)) WITHOUT ROWID""",
+    "CREATE INDEX marks_to_do ON marks (state) WHERE state IS NOT NULL",
+    # The last pin that is marked, the last row that was looked at, and whether there are marks of pins that are gone.
+    "ALTER TABLE totals ADD COLUMN marked INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE totals ADD COLUMN lined INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE totals ADD COLUMN stale INTEGER NOT NULL DEFAULT 0",
+    "CREATE TRIGGER unpinned AFTER DELETE ON pins BEGIN UPDATE totals SET stale = 1; END",
+    # An id may be given again once the last row is deleted: it is to be looked at then.
+    """CREATE TRIGGER unlined AFTER DELETE ON blocks WHEN old.id > (SELECT coalesce(max(id), 0) FROM blocks) BEGIN
+        UPDATE totals SET lined = min(lined, (SELECT coalesce(max(id), 0) FROM blocks));
+    END""",
+)
+_STEPS = {2: _UPGRADE, 3: _KEEPING, 4: _ROOM}
 _SETTINGS = (
     "PRAGMA synchronous = NORMAL",  # a commit survives the process; power loss: see DiskBlockstore.sync
     "PRAGMA fullfsync = ON",  # macOS: what is synced is on the medium
@@ -141,7 +161,7 @@ def _create(path: Path) -> None:
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
-            for statement in _TABLES + _UPGRADE + _KEEPING:
+            for statement in _TABLES + _UPGRADE + _KEEPING + _ROOM:
                 connection.execute(statement)
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")

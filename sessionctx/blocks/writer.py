@@ -8,7 +8,8 @@ The rules:
 3. If a transaction fails, its tickets are tried again one by one, so that an error reaches exactly those it concerns.
 4. The queue is bounded: when it is full, tasks wait for room, in order.
 5. A task that is cancelled leaves at once. Its ticket is dropped, or committed if the thread was at it already.
-6. Closing commits what is queued and still waited for. Tasks that wait for room get :exc:`StoreClosed`.
+6. Where the room that the store was given, or the disk, does not suffice, room is made, and it is tried again.
+7. Closing commits what is queued and still waited for. Tasks that wait for room get :exc:`StoreClosed`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import trio
 
 from sessionctx.blocks import faults, schema
 from sessionctx.blocks.base import BATCH_BLOCKS, BATCH_BYTES
-from sessionctx.blocks.heap import Heap
+from sessionctx.blocks.heap import SURE_EVERY, Heap
+from sessionctx.blocks.room import Making, Room
 from sessionctx.errors import StoreClosed, StoreError, StoreFull
 
 QUEUE_BLOCKS: Final = 8 * BATCH_BLOCKS
@@ -37,6 +39,7 @@ QUEUE_BYTES: Final = 4 * BATCH_BYTES
 INTERRUPT_EVERY: Final = 0.01
 """Seconds."""
 
+_UNSURE: Final = 16 * 1024 * 1024  # bytes written for which it is worth a sync to have the room of deleted blocks again
 _GROWN: Final = "UPDATE totals SET blocks = blocks + ?, bytes = bytes + ?, serial = serial + 1"
 
 Work = Callable[[sqlite3.Connection], tuple[int, int]]
@@ -54,18 +57,20 @@ class Ticket:
     done: trio.Event = attrs.field(factory=trio.Event)
     error: Exception | None = None
     abandoned: bool = False  # nobody waits for it any more
+    hint: bool = False  # it helps to decide what goes when room is made, and may be done twice
 
 
 class Writer:
     """The thread, its queue, and the tasks' side of both."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, heap: Heap) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, heap: Heap, room: Room | None) -> None:
         self._connection = connection
         self._heap = heap
         self._path = path
         self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
-        self._room = trio.lowlevel.ParkingLot()
+        self._room = room
+        self._waiting = trio.lowlevel.ParkingLot()
         self._blocks = self._bytes = 0
         self._closing = self._hurry = False
         # A daemon: should trio itself crash, Python's exit does not wait for a thread that nobody will stop.
@@ -77,8 +82,8 @@ class Writer:
     @trio.lowlevel.enable_ki_protection  # Ctrl-C comes before a task is let in or after, so that no turn is lost
     async def submit(self, work: Work, *, blocks: int, size: int, durable: bool = False) -> Ticket:
         """Queue *work* as soon as there is room. :exc:`StoreClosed`."""
-        if self._full() or len(self._room):
-            await self._room.park()
+        if self._full() or len(self._waiting):
+            await self._waiting.park()
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
         if self._closing:
@@ -88,6 +93,12 @@ class Writer:
         self._bytes += size
         self._queue.put(ticket)
         self._let_in()
+        return ticket
+
+    def push(self, work: Work) -> Ticket:
+        """Queue *work* that is small, that nobody waits for, and that helps to decide what goes when room is made."""
+        ticket = Ticket(work, 0, 0, durable=False, hint=True)
+        self._queue.put(ticket)
         return ticket
 
     async def wait(self, ticket: Ticket) -> None:
@@ -109,7 +120,7 @@ class Writer:
         """Take no more work; with *hurry*, do not wait for other processes either. Then `join`, in a worker thread."""
         self._closing = True
         self._hurry = hurry
-        self._room.unpark_all()
+        self._waiting.unpark_all()
         self._queue.put(None)
 
     def join(self) -> None:
@@ -128,7 +139,7 @@ class Writer:
     def _let_in(self) -> None:
         """Wake the next task that waits for room; it wakes the one behind it."""
         if not self._full():
-            self._room.unpark()
+            self._waiting.unpark()
 
     def _settled(self, batch: list[Ticket]) -> None:
         for ticket in batch:
@@ -173,11 +184,7 @@ class Writer:
         if all(ticket.abandoned for ticket in batch):
             return
         try:
-            try:
-                self._transact(batch)
-            except StoreFull:
-                self._transact([_durable()])  # from now on, where deleted blocks were is room
-                self._transact(batch)
+            self._fit(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             if len(batch) > 1 and faults.code(error) != faults.BUSY and not self._hurry:
                 for ticket in batch:
@@ -196,8 +203,37 @@ class Writer:
             blocks, size = sum(blocks for blocks, _ in grown), sum(size for _, size in grown)
             if blocks or size or durable:  # a commit that writes nothing syncs nothing
                 connection.execute(_GROWN, (blocks, size))
+            if self._room is not None and size > 0:
+                self._room.check(connection)
             if durable:
                 self._heap.sync(connection)
+
+    def _fit(self, batch: list[Ticket]) -> None:
+        """Commit the tickets; where there is no room, make it and try again, for as long as anything goes."""
+        again = True
+        while True:
+            try:
+                return self._transact(batch)
+            except StoreFull as error:
+                if not again:
+                    raise
+                if error.room is not None and self._room is not None:
+                    if hints := [ticket for ticket in batch if ticket.hint]:
+                        self._transact(hints)
+                    again = self._make_room(self._room, sum(ticket.size for ticket in batch if not ticket.abandoned))
+                else:
+                    self._transact([_durable()])  # from now on, where deleted blocks were is room
+                    again = False
+
+    def _make_room(self, room: Room, size: int) -> bool:
+        """Make room for *size* bytes more; return whether anything went (others may take its place at once)."""
+        making = Making(room, size)
+        while not (making.ended or self._hurry):
+            self._transact([Ticket(making.step, 0, 0, durable=False)])
+            making.settle()
+        if self._heap.unsure >= min(SURE_EVERY, max(_UNSURE, room.bytes // 10)):
+            self._transact([_durable()])
+        return making.fruitful
 
     def _begin(self, batch: list[Ticket]) -> None:
         """Begin to write; wait while another process does, as long as somebody waits for us."""

@@ -8,9 +8,8 @@ from typing import TypedDict, Unpack
 
 import click
 
-from sessionctx import Node
 from sessionctx.cli.exits import Exit, exit_code
-from sessionctx.cli.options import Settings, common, settings
+from sessionctx.cli.options import Settings, bounded, common, settings
 from sessionctx.cli.output import printable
 from sessionctx.cli.progress import Bar
 from sessionctx.cli.verb import Result, perform
@@ -58,6 +57,7 @@ class _How(TypedDict):
 @click.option("--preserve-mode", "mode", is_flag=True, help="Keep permissions; this changes the CID.")
 @click.option("--preserve-mtime", "mtime", is_flag=True, help="Keep times of change; this changes the CID.")
 @click.option("--pin/--no-pin", default=True, show_default=True, help="Keep it when garbage is collected.")
+@bounded
 @common
 def command(path: tuple[str, ...], *, pin: bool, **how: Unpack[_How]) -> int:
     """Put files and folders into the store, and print the CID of each.
@@ -75,7 +75,7 @@ def command(path: tuple[str, ...], *, pin: bool, **how: Unpack[_How]) -> int:
 async def _add(chosen: Settings, paths: list[Path], *, pin: bool, **how: Unpack[_How]) -> Result:
     output, size = chosen.output, 0
     failed: list[Exit] = []
-    async with Node.open(chosen.store_path()) as node, node.pins.hold() if pin else nullcontext():
+    async with chosen.open_node() as node, node.pins.hold() if pin else nullcontext():
         for path in paths:
             try:
                 with Bar(output, f"adding {path.name}", path.stat().st_size if path.is_file() else None) as bar:

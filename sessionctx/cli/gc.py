@@ -5,27 +5,20 @@ from __future__ import annotations
 import attrs
 import click
 
-from sessionctx.cli.options import Settings, common, parse_amount, settings
+from sessionctx.cli.options import Settings, common, settings, size
 from sessionctx.cli.verb import Result, perform
-
-
-def _amount(text: str) -> int:
-    amount = parse_amount(text)
-    if amount is None:
-        raise click.BadParameter(f"{text!r} is no size; write 10GiB, or 500MiB")
-    return amount
 
 
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; say what would be.")
-@click.option("--room", type=_amount, default="0", metavar="SIZE", help="Stop when the store holds at most 10GiB, say.")
+@click.option("--room", type=size, default="0", metavar="SIZE", help="Stop when the store holds at most 10GiB, say.")
 @click.option("--everything", is_flag=True, help="Go on where nothing is pinned.")
 @common
 def command(*, dry_run: bool, room: int, everything: bool) -> int:
     """Delete the blocks that no pin leads to, and give their room back.
 
     Safe while others use the store: what was put within the last hour stays, and so does what an add under way puts.
-    With --room, what came to the store first goes first. A store without any pin is left alone: it may be from before
+    With --room, what was used least recently goes first. A store without any pin is left alone: it may be from before
     there were pins.
     """
     chosen = settings()

@@ -26,10 +26,11 @@ class Settings:
     output: Output = attrs.field(factory=Output)
     store: Path | None = None
     routers: tuple[str, ...] = ()
+    room: int | None = None
 
     def open_node(self) -> AbstractAsyncContextManager[Node]:
-        """The node over the store, with the routers that were given."""
-        return Node.open(self.store_path(), routers=self.routers)
+        """The node over the store, with the routers and the room that were given."""
+        return Node.open(self.store_path(), routers=self.routers, room=self.room)
 
     def store_path(self) -> Path:
         """The folder of the node's store: ``--store``, ``SESSIONCTX_STORE``, or the user's own."""
@@ -101,6 +102,14 @@ def parse_amount(text: str) -> int | None:
     return None if match is None else int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[match[2][:1]]
 
 
+def size(text: str) -> int:
+    """``10GiB``, and what else `parse_amount` takes."""
+    amount = parse_amount(text)
+    if amount is None:
+        raise click.BadParameter(f"{text!r} is no size; write 10GiB, or 500MiB")
+    return amount
+
+
 def address(text: str) -> tuple[str, int]:
     """``HOST:PORT``; an IPv6 host stands in brackets."""
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]/\s]+)):([0-9]{1,5})", text, re.ASCII)
@@ -124,7 +133,7 @@ def limit(text: str) -> tuple[str, float]:
 
 
 def peers(command: Callable[..., int]) -> Callable[..., int]:
-    """Give *command* ``--peer``, ``--router`` and ``--limit``, and the argument *asked*: the session to enter."""
+    """Give *command* ``--peer``, ``--router``, ``--limit`` and ``--room``, and the argument *asked*: a session."""
 
     @functools.wraps(command)
     def run(*args: Any, peer: tuple[str, ...], limit: tuple[tuple[str, float], ...], **kwargs: Any) -> int:
@@ -139,7 +148,7 @@ def peers(command: Callable[..., int]) -> Callable[..., int]:
         help="seconds=30, bytes=10MiB, requests=100, in_flight=8, in_flight_per_peer=4, memory=64MiB. Repeatable.",
     )
     return click.option("--peer", multiple=True, metavar="URL", help="A gateway to ask. Repeatable.")(
-        routed(option(run))
+        routed(bounded(option(run)))
     )
 
 
@@ -153,6 +162,22 @@ def routed(command: F) -> F:
         metavar="URL",
         help="A router to ask for more gateways. Repeatable.",
     )(command)
+
+
+def bounded(command: F) -> F:
+    """Give *command* ``--room``; `Settings.open_node` gives it to the node."""
+    return click.option(
+        "--room",
+        type=size,
+        expose_value=False,
+        callback=_room,
+        metavar="SIZE",
+        help="Keep the store below 10GiB, say: what is not pinned goes, the least recently used first.",
+    )(command)
+
+
+def _room(context: click.Context, _: click.Parameter, value: int | None) -> None:
+    context.find_root().ensure_object(Settings).room = value
 
 
 def _routers(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ import click
 import trio
 
 from sessionctx import session
-from sessionctx.cli.options import Settings, address, common, routed, settings
+from sessionctx.cli.options import Settings, address, bounded, common, routed, settings
 from sessionctx.cli.verb import perform
 from sessionctx.serve import gateway, run
 from sessionctx.testing import faults
@@ -27,6 +27,7 @@ from sessionctx.testing import faults
 @click.option("--peer", multiple=True, metavar="URL", help="A gateway to fetch from what is missing. Repeatable.")
 @click.option("--trustless", is_flag=True, help="Serve only what readers verify: raw blocks and CARs.")
 @routed
+@bounded
 @click.option(
     "--fault", multiple=True, hidden=True, help="Misbehave: slow:3MiB, fail:3, busy:2, lie, stall:N, truncate:N."
 )

@@ -167,7 +167,7 @@ async def test_memory_of_what_waits_is_bounded(disk, some_blocks):
                 nursery.start_soon(disk.put, block)
             await trio.testing.wait_all_tasks_blocked(0.05)
             most = disk._writer._blocks
-            assert len(disk._writer._room) == len(blocks) - most
+            assert len(disk._writer._waiting) == len(blocks) - most
             other.execute("ROLLBACK")
     other.close()
     assert most == writer.QUEUE_BLOCKS

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessionctx import Node
-from sessionctx.blocks import Collected, DiskBlockstore, Pin, garbage, schema
+from sessionctx.blocks import Collected, DiskBlockstore, Pin, marks, schema
 from sessionctx.blocks.heap import LARGE, data_file
 from sessionctx.content import CID, DAG_CBOR, Block, encode
 from sessionctx.errors import StoreCorrupt, StoreError
@@ -100,7 +100,7 @@ def test_it_does_what_a_dull_model_does(steps):
 
 async def test_what_is_pinned_put_or_completed_while_it_runs_stays(path, monkeypatch):
     """One block a step, and between any two steps something happens."""
-    monkeypatch.setattr(garbage, "_STEP_BLOCKS", 1)
+    monkeypatch.setattr(marks, "STEP_BLOCKS", 1)
     for moment in range(14):
         file = path.with_name(f"{moment}.sqlite3")
         async with DiskBlockstore.open(file) as store, trio.open_nursery() as nursery:

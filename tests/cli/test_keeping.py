@@ -72,3 +72,19 @@ def test_verify_finds_and_drops_what_is_bad(cli, tree, database):
     assert cli("verify").code == 0
     assert cli("add", tree).out.strip() == root
     assert cli("cat", f"{root}/sub folder/日本.txt").out == "hello"
+
+
+def test_a_store_that_is_given_room_keeps_below_it(cli, tree, database, home):
+    root = cli("add", "--no-pin", tree).out.strip()
+    database("UPDATE recent SET put = ?", time.time() - 4000)
+    (home / "first").write_bytes(b"1" * 20_000)
+    (home / "second").write_bytes(b"2" * 20_000)
+    first = cli("add", "first", "--room", "30KiB").out.strip()
+    assert cli("cat", f"{root}/numbers").code == 4
+    refused = cli("add", "second", "--room", "30KiB")
+    assert refused.code == 1
+    assert "was given room for 30720" in refused.err
+    assert "pin rm" in refused.err
+    assert cli("cat", first, "--room", "1GiB").out == "1" * 20_000
+    assert cli("cat", first, "--room", "much").code == 2
+    assert cli("pin", "ls").out == f"{first}\tfirst\n"
