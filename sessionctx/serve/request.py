@@ -62,7 +62,7 @@ class Request:
             elif name not in ("", "."):
                 segments.append(name)
         end = "/" if self.content_path.endswith("/") else ""
-        name = str(CID.new(1, self.cid.codec, self.cid.multihash))
+        name = str(self.cid if self.cid.version == 1 else CID.new(1, self.cid.codec, self.cid.multihash))
         return f"ipfs://{'/'.join((name, *(quote(segment, safe='') for segment in segments)))}{end}"
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import attrs
 import trio
 
@@ -16,6 +18,7 @@ async def run(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
+    sock: socket.socket | None = None,
     stop: trio.Event | None = None,
     grace: float = 3.0,
     stalled: float = 60.0,
@@ -38,6 +41,8 @@ async def run(
         app: the ASGI app, see `gateway`.
         host: the address to listen on; the default is reached from this machine only.
         port: 0 lets the system choose.
+        sock: a socket that listens already, instead of *host* and *port*; several processes may share one. It is closed
+            in the end.
         stop: set it for a gentle stop.
         grace: seconds that answers in progress have after *stop*.
         stalled: seconds for which a client may not read a quarter of a MiB before its connection is cut.
@@ -48,7 +53,7 @@ async def run(
         OSError: the address cannot be listened on.
     """
     require_trio("serve.run")
-    listeners = await _listen(host, port)
+    listeners = await _listen(host, port) if sock is None else [_listener(sock)]
     server = _Server(logged(app), stalled, keep_alive)
     async with trio.open_nursery() as nursery:
         accepting = await nursery.start(server.accept, listeners, nursery)
@@ -110,6 +115,10 @@ async def _listen(host: str, port: int) -> list[trio.SocketListener]:
         return await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+def _listener(sock: socket.socket) -> trio.SocketListener:
+    return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
 
 
 def _url(listener: trio.SocketListener) -> str:
