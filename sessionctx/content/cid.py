@@ -176,6 +176,8 @@ def _parse_v1(text: str) -> CID:
     cid = CID.from_bytes(raw)
     if raw[1] == LIBP2P_KEY:
         raise InvalidCID("it is an IPNS key, which names a publisher; give the CID that it points to")
+    if text[0] == "b" and text.islower():  # exactly what we would write
+        cid._text = text  # noqa: SLF001
     return cid
 
 

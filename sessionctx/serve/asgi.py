@@ -28,15 +28,19 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return found
 
 
-async def start(send: Send, status: int, headers: Mapping[str, str]) -> None:
-    """Send the status line and *headers*; the body comes next."""
-    pairs = [(_field(name), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
+def fields(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """*headers* as a response has them."""
+    return [(_name(name), value.encode("latin-1")) for name, value in headers.items()]
 
 
 @lru_cache(maxsize=256)
-def _field(name: str) -> bytes:
+def _name(name: str) -> bytes:
     return name.lower().encode("latin-1")
+
+
+async def start(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    """Send the status line and *headers*; the body comes next."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
 async def body(send: Send, data: bytes = b"", *, more: bool = False) -> None:

@@ -25,6 +25,7 @@ CORS: Final = {
     "X-Stream-Output, Ipfs-Uri",
 }
 """Scripts of any origin may read what a gateway serves: it is public, and asks for no credentials."""
+_CORS: Final = asgi.fields(CORS)
 
 
 @attrs.define(eq=False)
@@ -88,7 +89,7 @@ class Exchange:
     async def start(self, status: int, headers: dict[str, str]) -> None:
         """Send the head; the body comes next."""
         self._begun = True
-        await asgi.start(self._send, status, headers | CORS)
+        await asgi.start(self._send, status, [*asgi.fields(headers), *_CORS])
 
     async def piece(self, data: bytes) -> None:
         """Send a piece of the body, and more will follow."""
