@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 import trio
 
+from sessionctx.content import keep_what_is_freed
 from sessionctx.serve.asgi import App
 from sessionctx.serve.http1 import Connection
 from sessionctx.serve.log import logged, logger
@@ -58,6 +59,7 @@ async def run(
         OSError: the address cannot be listened on.
     """
     require_trio("serve.run")
+    keep_what_is_freed()
     listeners = await _listen(host, port) if sock is None else [_listener(sock)]
     async with trio.open_nursery() as nursery:
         server = _Server(logged(app), nursery, stalled, keep_alive)

@@ -161,8 +161,10 @@ async def test_many_slow_readers_take_little_memory(nursery):
         streams = [await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])) for _ in range(readers)]
         for stream in streams:
             await stream.send_all(request())
-        await trio.sleep(0.3)  # until the system's buffers are full
-        before = made
+        before = -1
+        while before < made or made < readers:  # until the system's buffers are full
+            before = made
+            await trio.sleep(0.2)
         for stream in streams:
             await stream.receive_some(1000)
         await trio.sleep(0.1)
