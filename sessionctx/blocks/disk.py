@@ -18,6 +18,7 @@ from sessionctx.blocks.base import StoreStatistics, batches, inline_block, not_f
 from sessionctx.blocks.garbage import GRACE, Collected, collect
 from sessionctx.blocks.heap import Heap
 from sessionctx.blocks.pins import Pins
+from sessionctx.blocks.readers import Readers
 from sessionctx.blocks.room import Room
 from sessionctx.blocks.scan import Audit, BadBlock, CIDs, drop
 from sessionctx.blocks.uses import Uses
@@ -28,6 +29,8 @@ from sessionctx.session import require_trio
 
 _GET: Final = "SELECT data, at, size, id FROM blocks WHERE multihash = ?"
 _HAS: Final = "SELECT 1 FROM blocks WHERE multihash = ?"
+_APART: Final = 512 * 1024
+"""Bytes from which a block is read by another thread: less takes no longer than to hand it over, a tenth of a ms."""
 _PAUSES: Final = (0.001, 0.01, 0.1, 0.5, 1.0, 3.0)
 """Seconds between the attempts to read while another process repairs the file after a crash."""
 
@@ -44,8 +47,9 @@ class DiskBlockstore:
 
     **Many processes** may have one store open, on a local disk (not on a network share).
 
-    **Reading** is done at once in the trio thread, which is quicker than handing it to another. Each block that comes
-    out is hashed again: a disk may lie, too. `verify` does that for the whole store.
+    **Reading** is done at once in the trio thread, which is quicker than handing it to another, but for blocks of half
+    a MiB and more: several of them are read and hashed at a time, while the trio thread does other things. Each block
+    that comes out is hashed again: a disk may lie, too. `verify` does that for the whole store.
 
     Errors: :exc:`~sessionctx.errors.StoreFull` when the disk or the room is full (the store remains usable),
     :exc:`~sessionctx.errors.StoreCorrupt`, :exc:`~sessionctx.errors.StoreClosed`, and
@@ -61,6 +65,7 @@ class DiskBlockstore:
         self._heap = Heap(path)
         self._room = room
         self._writer = Writer(writer, path, self._heap, room)
+        self._readers = Readers()
         self._uses = Uses(self._writer)
         self._closed = False
         self.pins = Pins(path, self._writer, self._check)
@@ -107,15 +112,12 @@ class DiskBlockstore:
         row = await self._read(_GET, cid)
         if row is None:
             raise not_found(cid, str(self.path))
-        data, at, size, number = row
-        if isinstance(at, int) and isinstance(size, int):
-            data = self._heap.read(at, size)
-        if not isinstance(data, bytes):
-            raise StoreCorrupt(
-                f"{self.path} is damaged: it holds no bytes for {cid}. Delete that block, fetch it again"
-            )
+        _, at, size, number = row
         try:
-            block = Block(cid, data)
+            if isinstance(size, int) and size >= _APART:
+                block = await self._readers.run(self._block, cid, row)
+            else:
+                block = self._block(cid, row)
         except HashMismatch as error:
             if at is not None and await self._read(_GET, cid) != row:
                 return await self.get(cid)  # it was deleted meanwhile, and its room used again
@@ -230,6 +232,7 @@ class DiskBlockstore:
             self._uses.flush()
         self._writer.stop(hurry=hurry)
         with trio.CancelScope(shield=True):
+            await self._readers.wait_all_done()
             await trio.to_thread.run_sync(self._shut, hurry, limiter=trio.CapacityLimiter(1))
 
     async def _read(self, query: str, cid: CID) -> tuple[object, ...] | None:
@@ -245,6 +248,17 @@ class DiskBlockstore:
                 return row
             await trio.sleep(pause)
         raise AssertionError
+
+    def _block(self, cid: CID, row: tuple[object, ...]) -> Block:
+        """Make the block out of its *row*, and hash it. Any thread."""
+        data, at, size, _ = row
+        if isinstance(at, int) and isinstance(size, int):
+            data = self._heap.read(at, size)
+        if not isinstance(data, bytes):
+            raise StoreCorrupt(
+                f"{self.path} is damaged: it holds no bytes for {cid}. Delete that block, fetch it again"
+            )
+        return Block(cid, data)
 
     def _check(self) -> None:
         if self._closed:

@@ -18,6 +18,7 @@ import errno
 import os
 import sqlite3
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -33,6 +34,7 @@ SURE_EVERY: Final = 256 * 1024 * 1024
 _AHEAD: Final = 32 * 1024 * 1024  # bytes after which the disk is told to begin
 _RUN: Final = 1024 * 1024  # bytes written with one call; four times as many took twice as long
 _OPEN: Final = os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
+_READ_ONLY: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
 _PUT: Final = "INSERT INTO blocks (multihash, data, at, size) VALUES (?, x'', ?, ?) ON CONFLICT DO NOTHING"
 _ROOM: Final = "SELECT tail, EXISTS (SELECT 1 FROM holes WHERE since < synced) FROM totals"
 _HAS: Final = "SELECT 1 FROM blocks WHERE multihash = ?"
@@ -59,11 +61,12 @@ def data_file(path: Path) -> Path:
 
 
 class Heap:
-    """The data file, open as soon as it is needed. One thread writes, under SQLite's write lock; one reads."""
+    """The data file, open as soon as it is needed. One thread writes, under SQLite's write lock; any may read."""
 
     def __init__(self, path: Path) -> None:
         self.path = data_file(path)
         self._in = self._out = -1
+        self._opening = threading.Lock()
         self._begun = self._written = 0  # bytes of the run being written, and of it those the disk knows of
         self._end = 0
         self._lost: OSError | None = None
@@ -198,7 +201,8 @@ class Heap:
         """Return what is at *at*; less than *size* bytes where the file was cut. :exc:`StoreCorrupt`."""
         try:
             if self._in < 0:
-                self._in = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+                with self._opening:
+                    self._in = self._in if self._in >= 0 else os.open(self.path, _READ_ONLY)
             return os.pread(self._in, size, at)
         except FileNotFoundError as error:
             raise StoreCorrupt(f"{self.path} is gone, which holds the large blocks. Restore it from a copy") from error

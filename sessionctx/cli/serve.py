@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
+import sys
+from collections.abc import Callable
 
 import click
 import trio
@@ -11,6 +14,7 @@ import trio
 from sessionctx import session
 from sessionctx.cli.options import Settings, address, bounded, common, routed, settings
 from sessionctx.cli.verb import perform
+from sessionctx.cli.workers import Team, listening
 from sessionctx.serve import gateway, run
 from sessionctx.testing import faults
 
@@ -26,15 +30,31 @@ from sessionctx.testing import faults
 )
 @click.option("--peer", multiple=True, metavar="URL", help="A gateway to fetch from what is missing. Repeatable.")
 @click.option("--trustless", is_flag=True, help="Serve only what readers verify: raw blocks and CARs.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Processes that serve; as many as there are cores to spare.",
+)
 @routed
 @bounded
+@click.option("--inherit", type=int, hidden=True, help="Listen on this file descriptor.")
 @click.option(
     "--fault", multiple=True, hidden=True, help="Misbehave: slow:3MiB, fail:3, busy:2, lie, stall:N, truncate:N."
 )
 @click.option("--while-stdin-is-open", "leashed", is_flag=True, hidden=True, help="End when stdin is closed.")
 @common
 def command(
-    listen: tuple[str, int], peer: tuple[str, ...], fault: tuple[str, ...], *, trustless: bool, leashed: bool
+    listen: tuple[str, int],
+    peer: tuple[str, ...],
+    fault: tuple[str, ...],
+    *,
+    workers: int,
+    inherit: int | None,
+    trustless: bool,
+    leashed: bool,
 ) -> int:
     """Serve the store as a gateway over HTTP, and print its URL: /ipfs/CID/PATH for browsers and other clients.
 
@@ -46,25 +66,24 @@ def command(
         wrappers = [faults.parse(spec) for spec in fault]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--fault") from None
+    if workers > 1 and sys.platform == "win32":
+        raise click.BadParameter("processes cannot share a socket here; leave it at 1", param_hint="--workers")
 
     async def work() -> None:
         async with trio.open_nursery() as nursery:
             if leashed:
-                nursery.start_soon(_end_with_stdin, nursery.cancel_scope)
-            await _serve(chosen, listen, peer, wrappers, stop, trustless=trustless)
+                nursery.start_soon(_with_stdin, nursery.cancel_scope.cancel if inherit is None else stop.set)
+            sock = socket.socket(fileno=inherit) if inherit is not None else listening(*listen)
+            with sock:
+                team = Team(sock, workers, _words(chosen, peer, fault, trustless=trustless), stop)
+                await _serve(chosen, team, peer, wrappers, trustless=trustless)
             nursery.cancel_scope.cancel()
 
     return perform("serve", chosen, work, on_term=stop.set)
 
 
 async def _serve(
-    chosen: Settings,
-    listen: tuple[str, int],
-    peer: tuple[str, ...],
-    wrappers: list[faults.Wrapper],
-    stop: trio.Event,
-    *,
-    trustless: bool,
+    chosen: Settings, team: Team, peer: tuple[str, ...], wrappers: list[faults.Wrapper], *, trustless: bool
 ) -> None:
     with session.begin(peers=peer, name="serve"):  # one for all requests: what is learnt of peers stays known
         async with chosen.open_node() as node, trio.open_nursery() as nursery:
@@ -72,13 +91,23 @@ async def _serve(
             app = gateway(node.blocks if fetches else node.store, ahead=32 if fetches else 4, trustless=trustless)
             for wrap in wrappers:
                 app = wrap(app)
-            url = await nursery.start(functools.partial(run, app, *listen, stop=stop))
+            url = await nursery.start(functools.partial(run, app, sock=team.sock.dup(), stop=team.stop))
+            nursery.start_soon(team.run)  # the store is there now
             await chosen.output.data("listening", url, url=url)
             await chosen.output.flush()
             chosen.output.note("Stop with Ctrl-C.")
 
 
-async def _end_with_stdin(scope: trio.CancelScope) -> None:
+def _words(chosen: Settings, peer: tuple[str, ...], fault: tuple[str, ...], *, trustless: bool) -> list[str]:
+    """The command line of another process that serves the same."""
+    several = {"--peer": peer, "--router": chosen.routers, "--fault": fault}
+    words = [word for name, values in several.items() for value in values for word in (name, value)]
+    room = [] if chosen.room is None else ["--room", str(chosen.room)]
+    flags = [*room, *["--trustless"] * trustless, *["-v"] * chosen.output.verbose]
+    return ["serve", "--quiet", "--store", os.fspath(chosen.store_path()), *words, *flags]
+
+
+async def _with_stdin(end: Callable[[], None]) -> None:
     while await trio.to_thread.run_sync(os.read, 0, 4096, abandon_on_cancel=True):
         pass
-    scope.cancel()
+    end()

@@ -49,9 +49,12 @@ class CID:
         try:
             if text[:2] == "Qm" and len(text) == 46:
                 return CID.from_bytes(multibase.decode("z" + text))
-            return _parse_v1(text)
+            cid = _parse_v1(text)
         except ContentError as error:
             raise InvalidCID(explain(text, str(error))) from None
+        if text[0] == "b" and text.islower():  # exactly what we would write
+            cid._text = text  # noqa: SLF001
+        return cid
 
     @staticmethod
     def from_bytes(data: bytes | memoryview) -> CID:

@@ -6,13 +6,17 @@ Source: the ASGI specification 3.0, https://asgi.readthedocs.io/en/latest/specs/
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import TypeAlias, cast
+from functools import lru_cache
+from typing import Final, TypeAlias, cast
 
 Scope: TypeAlias = MutableMapping[str, object]
 Message: TypeAlias = MutableMapping[str, object]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CANCELS: Final = "sessionctx.cancels"
+"""Among the extensions of a scope: the server cancels an app whose client went away, unless it waits to be told."""
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -24,10 +28,19 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return found
 
 
-async def start(send: Send, status: int, headers: Mapping[str, str]) -> None:
+def fields(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """*headers* as a response has them."""
+    return [(_name(name), value.encode("latin-1")) for name, value in headers.items()]
+
+
+@lru_cache(maxsize=256)
+def _name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
+
+
+async def start(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
     """Send the status line and *headers*; the body comes next."""
-    pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
 async def body(send: Send, data: bytes = b"", *, more: bool = False) -> None:

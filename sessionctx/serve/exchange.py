@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, cast
 
 import attrs
 import trio
@@ -25,6 +25,7 @@ CORS: Final = {
     "X-Stream-Output, Ipfs-Uri",
 }
 """Scripts of any origin may read what a gateway serves: it is public, and asks for no credentials."""
+_CORS: Final = asgi.fields(CORS)
 
 
 @attrs.define(eq=False)
@@ -38,7 +39,7 @@ class Exchange:
     _receive: Receive
     _send: Send
     _begun: bool = attrs.field(default=False, init=False)
-    _watching: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _watching: trio.CancelScope | None = attrs.field(default=None, init=False)
 
     @property
     def default_limits(self) -> Limits | None:
@@ -47,6 +48,12 @@ class Exchange:
 
     async def run(self, work: Callable[[Exchange], Awaitable[None]]) -> None:
         """Answer by doing the *work*, unless the client goes away before the answer is complete."""
+        if asgi.CANCELS in cast("Mapping[str, object]", self.scope.get("extensions") or {}):
+            await self._do(work)
+        else:
+            await self._watched(work)
+
+    async def _watched(self, work: Callable[[Exchange], Awaitable[None]]) -> None:
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, nursery.cancel_scope)
@@ -59,7 +66,7 @@ class Exchange:
             raise failure
 
     async def _watch(self, answering: trio.CancelScope) -> None:
-        with self._watching:
+        with trio.CancelScope() as self._watching:
             while (await self._receive())["type"] != "http.disconnect":
                 pass
             answering.cancel()
@@ -82,7 +89,7 @@ class Exchange:
     async def start(self, status: int, headers: dict[str, str]) -> None:
         """Send the head; the body comes next."""
         self._begun = True
-        await asgi.start(self._send, status, headers | CORS)
+        await asgi.start(self._send, status, [*asgi.fields(headers), *_CORS])
 
     async def piece(self, data: bytes) -> None:
         """Send a piece of the body, and more will follow."""
@@ -90,7 +97,8 @@ class Exchange:
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece; an answer to HEAD has none."""
-        self._watching.cancel()  # servers say "disconnect" after the last piece, too, some before `send` returns
+        if self._watching is not None:
+            self._watching.cancel()  # servers say "disconnect" after the last piece, too, some before `send` returns
         await asgi.body(self._send, b"" if self.scope["method"] == "HEAD" else data)
 
     async def whole(self, request: Request, headers: dict[str, str], data: bytes) -> None:

@@ -72,7 +72,13 @@ async def _answer(exchange: Exchange, request: Request) -> None:
     elif wanted == "car":
         await _car(exchange, request)
     else:
-        await _found(exchange, request, await resolve(exchange.blocks, request.cid, request.path))
+        await _found(exchange, request, await _resolve(exchange, request))
+
+
+async def _resolve(exchange: Exchange, request: Request) -> Resolved:
+    if not request.path:
+        return Resolved(request.cid, roots=(request.cid,))
+    return await resolve(exchange.blocks, request.cid, request.path)
 
 
 async def _found(exchange: Exchange, request: Request, found: Resolved) -> None:
@@ -91,7 +97,7 @@ async def _found(exchange: Exchange, request: Request, found: Resolved) -> None:
 
 
 async def _car(exchange: Exchange, request: Request) -> None:
-    found = await resolve(exchange.blocks, request.cid, request.path)
+    found = await _resolve(exchange, request)
     headers = answer.headers(request, found.roots)
     if request.method == "HEAD":
         await exchange.blocks.get(found.cid)

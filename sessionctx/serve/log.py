@@ -27,9 +27,10 @@ def logged(app: App) -> App:
             await app(scope, receive, send)
             return
         tally = _Tally(send)
+        told = tally.send if logger.isEnabledFor(logging.INFO) else send
         begun = time.monotonic()
         try:
-            await app(scope, receive, tally.send)
+            await app(scope, receive, told)
         except (SessionctxError, ConnectionError) as error:
             logger.warning("%s %s was cut short: %s", scope["method"], scope["path"], error)
         except Exception:

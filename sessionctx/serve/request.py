@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal, cast
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
@@ -62,7 +63,7 @@ class Request:
             elif name not in ("", "."):
                 segments.append(name)
         end = "/" if self.content_path.endswith("/") else ""
-        name = str(CID.new(1, self.cid.codec, self.cid.multihash))
+        name = str(self.cid if self.cid.version == 1 else CID.new(1, self.cid.codec, self.cid.multihash))
         return f"ipfs://{'/'.join((name, *(quote(segment, safe='') for segment in segments)))}{end}"
 
     @property
@@ -82,15 +83,21 @@ def read(scope: Scope, *, trustless: bool = True) -> Request:
         raise Refused(405, f"{method} is not served: a gateway is read with GET and HEAD.", Allow="GET, HEAD")
     content_path = _content_path(scope)
     cid, path = _cid_and_path(content_path, trustless=trustless)
-    query, headers = _query(scope), headers_of(scope)
-    try:
-        wanted = negotiate(query, headers.get("accept", ""), trustless=trustless)
-    except NotOffered as refused:
-        raise Refused(406, str(refused)) from None
+    headers, search = headers_of(scope), cast("bytes", scope.get("query_string", b"")).decode("latin-1")
+    query, wanted, dag_scope, span = _asked(search, headers.get("accept", ""), trustless)
     if path and wanted.format == "raw" and trustless:
         raise Refused(400, "A raw block has no path: ask for /ipfs/{cid}?format=raw, or for ?format=car with a path.")
-    dag_scope, span = _shape(query)
-    return Request(method, quote(content_path), cid, path, wanted, dag_scope, span, query, headers, _search(scope))
+    return Request(method, quote(content_path), cid, path, wanted, dag_scope, span, query, headers, search)
+
+
+@lru_cache(maxsize=64)  # few are different, but for the CID
+def _asked(search: str, accept: str, trustless: bool) -> tuple[Mapping[str, str], Wanted, DagScope, str | None]:  # noqa: FBT001
+    query = _query(search)
+    try:
+        wanted = negotiate(query, accept, trustless=trustless)
+    except NotOffered as refused:
+        raise Refused(406, str(refused)) from None
+    return query, wanted, *_shape(query)
 
 
 def _content_path(scope: Scope) -> str:
@@ -113,14 +120,10 @@ def _cid_and_path(path: str, *, trustless: bool) -> tuple[CID, str]:
         raise Refused(400, f"/ipfs/ is followed by no CID: {error}") from None
 
 
-def _search(scope: Scope) -> str:
-    return cast("bytes", scope.get("query_string", b"")).decode("latin-1")
-
-
-def _query(scope: Scope) -> dict[str, str]:
+def _query(search: str) -> dict[str, str]:
     """The query parameters; where a name is repeated, the first one counts."""
     try:
-        pairs = parse_qsl(_search(scope), keep_blank_values=True, max_num_fields=100)
+        pairs = parse_qsl(search, keep_blank_values=True, max_num_fields=100)
     except ValueError:
         raise Refused(400, "The query has more than 100 parameters.") from None
     return dict(reversed(pairs))

@@ -184,7 +184,7 @@ def measured(what: str, unit: str, figures: dict[str, list[float]]) -> Iterator[
     best = {name: max(rates) for name, rates in figures.items()}
     for name, rates in figures.items():
         yield Row(f"{what}: {name}", best[name], unit, spread=1 - statistics.median(rates) / best[name])
-    for name in best.keys() - {"nginx"} if "nginx" in best else ():
+    for name in [name for name in best if name != "nginx" and "nginx" in best]:
         yield Row(f"{what}: {name} / nginx", best[name] / best["nginx"], "x")
 
 
@@ -195,18 +195,21 @@ def serve(quick: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         content = prepare(folder, size)
-        servers = {"ours": stack.enter_context(ours(folder / "store"))}
+        servers = {
+            "ours": stack.enter_context(ours(folder / "store")),
+            "2 workers": stack.enter_context(ours(folder / "store", "--workers", "2")),
+        }
         if shutil.which("nginx"):
             servers["nginx"] = stack.enter_context(nginx(folder))
         else:
             sys.stderr.write("nginx is not installed, so there is nothing to compare with\n")
         for count, cid in content.blocks.items():
-            targets = {"ours": f"/ipfs/{cid}?format=raw", "nginx": f"/{count}"}
+            targets = dict.fromkeys(servers, f"/ipfs/{cid}?format=raw") | {"nginx": f"/{count}"}
             rates: dict[str, list[float]] = {server: [] for server in servers}
             for server in [*servers] * rounds:
                 rates[server].append(requests_per_second(servers[server], targets[server], seconds))
             yield from measured(f"raw block of {count // KIB} KiB, {CONNECTIONS} connections", "req/s", rates)
-        targets = {"ours": f"/ipfs/{content.car}?format=car", "nginx": "/file"}
+        targets = dict.fromkeys(servers, f"/ipfs/{content.car}?format=car") | {"nginx": "/file"}
         rates = {server: [] for server in servers}
         for server in [*servers] * rounds:
             rates[server].append(bytes_per_second(servers[server], targets[server], size) / MB)

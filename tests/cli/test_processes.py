@@ -78,6 +78,70 @@ def test_serve_prints_its_url_and_answers_until_it_is_stopped(command, root):
         assert process.communicate() == ("", "sessionctx: terminated\n")
 
 
+def alive(folder):
+    """Whether a process runs, by its folder in /proc; it may be dead and nobody has asked for its exit code yet."""
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def workers_of(process, count):
+    """The folders in /proc of the workers, once they are there."""
+    found = []
+
+    def begun():
+        listed = Path(f"/proc/{process.pid}/task").glob("*/children")  # of each thread
+        folders = [Path("/proc", pid) for file in listed for pid in file.read_text().split()]
+        found[:] = [folder for folder in folders if b"--inherit" in (folder / "cmdline").read_bytes()]
+        return len(found) == count
+
+    until(begun)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_workers_serve_from_one_socket_and_end_with_the_first(command, root, number):
+    with command("serve", "-q", "--workers", "3") as process:
+        url = process.stdout.readline().strip()
+        workers = workers_of(process, 2)
+        assert all(httpx.get(f"{url}/ipfs/{root}?format=raw").status_code == 200 for _ in range(8))
+        assert stop(process, number)[0] == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[number]
+        told = {
+            signal.SIGTERM: "sessionctx: terminated\n",
+            signal.SIGINT: "sessionctx: interrupted\n",
+            signal.SIGKILL: "",
+        }
+        assert process.communicate() == ("", told[number])
+    until(lambda: not any(alive(worker) for worker in workers))
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
+def test_workers_answer_when_the_first_process_does_not(command, root):
+    with command("serve", "--workers", "2", stderr=subprocess.DEVNULL) as process:
+        url = process.stdout.readline().strip()
+        workers_of(process, 1)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            assert httpx.get(f"{url}/ipfs/{root}?format=raw", timeout=20).status_code == 200
+        finally:
+            process.send_signal(signal.SIGCONT)
+            stop(process)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
+def test_a_worker_that_dies_ends_the_server_and_is_told_of(command, root):
+    with command("serve", "--workers", "2") as process:
+        process.stdout.readline()
+        [worker] = workers_of(process, 1)
+        os.kill(int(worker.name), signal.SIGKILL)
+        assert process.wait(10) != 0
+        assert "a worker ended by itself (exit code -9)" in process.stderr.read()
+
+
 def test_serve_fetches_if_it_is_given_peers_and_misbehaves_if_it_is_told_to(command, tree, gateway):
     root, url = gateway(tree)
     with command(

@@ -92,7 +92,8 @@ def test_every_base():
 
 
 def test_either_case_of_base32():
-    assert CID.parse(HELLO.upper()) == CID.parse(HELLO) == CID.parse("b" + HELLO[1:].upper())
+    for text in (HELLO, HELLO.upper(), "b" + HELLO[1:].upper()):
+        assert (CID.parse(text), str(CID.parse(text))) == (CID.parse(HELLO), HELLO)
 
 
 # --- how it behaves
@@ -173,13 +174,14 @@ def test_no_part_of_a_cid_is_one(cid, data):
 
 @given(st.text(max_size=70) | st.from_regex(r"(Qm|z|b|k|f)[0-9a-zA-Z]{0,60}", fullmatch=True))
 def test_any_text_is_a_cid_or_invalid(text):
-    """parse raises InvalidCID or gives a CID that has this text in some base."""
+    """parse raises InvalidCID or gives a CID that has this text in some base, and whose own text is always the same."""
     try:
         cid = CID.parse(text)
     except InvalidCID as error:
         assert "is no CID" in str(error)
     else:
         assert CID.parse(str(cid)) == cid
+        assert str(cid) == str(CID.from_bytes(bytes(cid)))
 
 
 # --- what is none

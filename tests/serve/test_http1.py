@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from sessionctx import serve
-from sessionctx.serve import http1
+from sessionctx.serve.incoming import MOST_HEAD
 
 MIB = 1024 * 1024
 
@@ -122,7 +122,7 @@ async def test_head_is_answered_without_the_body(ask):
         (b"nonsense\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),  # no Host
         (request("/", "Content-Length: 1", "Content-Length: 2"), b"400"),
-        (b"GET / HTTP/1.1\r\nX: " + bytes([97]) * (http1.MOST_HEAD + 20_000), b"431"),
+        (b"GET / HTTP/1.1\r\nX: " + bytes([97]) * (MOST_HEAD + 20_000), b"431"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_and_ends_the_connection(ask, sent, status):
@@ -161,8 +161,10 @@ async def test_many_slow_readers_take_little_memory(nursery):
         streams = [await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])) for _ in range(readers)]
         for stream in streams:
             await stream.send_all(request())
-        await trio.sleep(0.3)  # until the system's buffers are full
-        before = made
+        before = -1
+        while before < made or made < readers:  # until the system's buffers are full
+            before = made
+            await trio.sleep(0.2)
         for stream in streams:
             await stream.receive_some(1000)
         await trio.sleep(0.1)
@@ -173,4 +175,66 @@ async def test_many_slow_readers_take_little_memory(nursery):
         tracemalloc.stop()
     for stream in streams:
         await stream.aclose()
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("wants_to_know", [False, True])
+async def test_an_app_whose_client_went_away_is_cancelled_unless_it_waits_to_be_told(nursery, wants_to_know):
+    story, over = [], trio.Event()
+
+    async def app(scope, receive, send):
+        try:
+            while wants_to_know and (await receive())["type"] != "http.disconnect":
+                pass
+            story.append("told" if wants_to_know else "waits")
+            await trio.sleep(0 if wants_to_know else 60)
+            story.append("goes on")
+        except trio.Cancelled:
+            story.append("cancelled")
+            raise
+        finally:
+            over.set()
+
+    url = await nursery.start(functools.partial(serve.run, app))
+    stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+    await stream.send_all(request() + request("/ahead"))
+    await trio.sleep(0.05)
+    await stream.aclose()
+    with trio.fail_after(5):
+        await over.wait()
+    assert story == (["told", "goes on"] if wants_to_know else ["waits", "cancelled"])
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_answer_that_takes_long_is_not_idle(ask):
+    async def app(scope, receive, send):
+        await trio.sleep(0.3)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    assert (await ask(app, request(last=True), keep_alive=0.05)).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_connection_ends_with_an_answer_that_was_not_read(nursery):
+    """What was cut off must not look like the beginning of something else."""
+
+    async def app(scope, receive, send):
+        asked.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % (64 * MIB))]})
+        await send({"type": "http.response.body", "body": bytes(64 * MIB)})
+
+    asked = []
+    url = await nursery.start(functools.partial(serve.run, app, stalled=0.1))
+    async with await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])) as stream:
+        await stream.send_all(request("/a") + request("/b"))
+        await trio.sleep(0.4)
+        received = 0
+        with trio.fail_after(5):
+            try:
+                while data := await stream.receive_some(MIB):
+                    received += len(data)
+            except trio.BrokenResourceError:
+                pass
+    assert asked == ["/a"]
+    assert received < 64 * MIB
     nursery.cancel_scope.cancel()
