@@ -11,7 +11,16 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 VECTORS = ROOT.parent / "shared" / "fixtures"
-LARGE = ("tests", "tests/bench", "tests/blocks", "tests/content", "tests/dag", "tests/fetch", "tests/transports")
+LARGE = (
+    "tests",
+    "tests/bench",
+    "tests/blocks",
+    "tests/cli",
+    "tests/content",
+    "tests/dag",
+    "tests/fetch",
+    "tests/transports",
+)
 
 # "fast" runs at every change. In CI it is derandomised: a red gate then always means the change under test, and the
 # printed blob repeats it. "deep" is the nightly search for what nobody thought of, so it stays random everywhere.
