@@ -11,6 +11,16 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 VECTORS = ROOT.parent / "shared" / "fixtures"
+LARGE = (
+    "tests",
+    "tests/bench",
+    "tests/blocks",
+    "tests/cli",
+    "tests/content",
+    "tests/dag",
+    "tests/fetch",
+    "tests/transports",
+)
 
 # "fast" runs at every change. In CI it is derandomised: a red gate then always means the change under test, and the
 # printed blob repeats it. "deep" is the nightly search for what nobody thought of, so it stays random everywhere.
@@ -18,6 +28,12 @@ _common = {"deadline": None, "print_blob": True, "suppress_health_check": [Healt
 settings.register_profile("fast", max_examples=100, derandomize="CI" in os.environ, **_common)
 settings.register_profile("deep", max_examples=15_000, derandomize=False, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """All processors where they are worth the seconds in which workers start: all tests, and the floors with most to do."""
+    asked = {(config.invocation_params.dir / argument).resolve() for argument in config.args}
+    return None if asked & {ROOT, *(ROOT / name for name in LARGE)} else 0
 
 
 @pytest.fixture(scope="session")
