@@ -49,7 +49,7 @@ WAY = [
     Step("fetch", "peers", "how soon, how fast, a hit; or a lie: banned", "peers/ask.py Ask.found"),
     Step("fetch", "fetch", "wake all who wait for it, leave other requests", "fetch/run.py Fetcher.give"),
     Step("fetch", "blocks", "verified bytes"),
-    Step("blocks", "blocks", "keep them", "blocks/disk.py DiskBlockstore.put"),
+    Step("blocks", "blocks", "keep them", "blocks/disk.py DiskBlockstore.cache"),
     Step("blocks", "session", "the same bytes for all who joined the flight"),
     Step("session", "blocks", "the leader, and they, go on"),
     Step("blocks", "dag", "the block"),

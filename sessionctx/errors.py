@@ -30,9 +30,9 @@
     │   └── Lied                  its bytes did not match their name
     ├── NotFound                  nobody who was asked has it                             (LookupError)
     │   ├── BlockNotFound         ... a block
+    │   │   └── NoPeers           ... and there is nobody to ask
     │   └── PathNotFound          ... a name on a path
     ├── FetchFailed               peers were asked, and could not serve; trying later may help
-    │   └── NoPeers               there is nobody left to ask
     ├── StoreError                where blocks are kept
     │   ├── NotAStore             the file is something else
     │   ├── StoreCorrupt          the file is damaged
@@ -223,6 +223,14 @@ class BlockNotFound(NotFound):
         """Per peer (public address), the last thing it answered."""
 
 
+class NoPeers(BlockNotFound):
+    """A block is not in the store, and there is nobody to ask: give ``Node.open(peers=[...])`` an address.
+
+    Or ``session.begin(peers=[...])``; or ``Node.open(routers=[...])`` that of somebody who knows some: if you did,
+    nobody was named who may be asked.
+    """
+
+
 class PathNotFound(NotFound):
     """A name on a path does not exist; the message names it and its directory."""
 
@@ -239,13 +247,6 @@ class FetchFailed(SessionctxError):
     def lied(self) -> bool:
         """Whether some peer sent bytes that did not match their name."""
         return any(isinstance(reason, Lied) for reason in self.reasons.values())
-
-
-class NoPeers(FetchFailed):
-    """There is nobody to ask: give ``session.begin(peers=[...])`` or ``Node.open(peers=[...])`` an address.
-
-    Or ``Node.open(routers=[...])`` that of somebody who knows some; if you did, nobody was named who may be asked.
-    """
 
 
 # --- stores

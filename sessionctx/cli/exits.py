@@ -15,7 +15,6 @@ from sessionctx.errors import (
     Lied,
     LimitReached,
     MissingExtra,
-    NoPeers,
     NotFound,
     PeerFailed,
     SessionctxError,
@@ -55,7 +54,6 @@ MEANINGS: dict[Exit, str] = {
 }
 
 _BY_CLASS: tuple[tuple[type[Exception], Exit], ...] = (  # the first that fits counts
-    (NoPeers, Exit.NOT_FOUND),
     (FetchFailed, Exit.TEMPORARY),
     (NotFound, Exit.NOT_FOUND),
     (HashMismatch, Exit.MISMATCH),

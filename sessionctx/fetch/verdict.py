@@ -23,9 +23,9 @@ def verdict(job: Job, name: str, records: Collection[Record], now: float) -> Not
     """Return the error for *job*, called *name*, which none of the peers in *records* has served."""
     if not records:
         return NoPeers(
-            f"{name} is not in the store, and there is nobody to ask: "
-            f"give session.begin(peers=[...]) or Node.open(peers=[...]) an address, "
-            f"or Node.open(routers=[...]) that of somebody who knows some"
+            f"{name} is not in the store, and there is nobody to ask: give the address of a gateway "
+            f"(session.begin(peers=[...]), Node.open(peers=[...]), --peer), "
+            f"or of a router that knows some (Node.open(routers=[...]), --router)"
         )
     said = [(record.peer.public, job.errors.get(record) or _standing(record, job.name)) for record in records]
     listed = "".join(f"\n  {peer}: {reason}" for peer, reason in said)

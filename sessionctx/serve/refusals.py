@@ -9,7 +9,6 @@ from sessionctx.errors import (
     DecodeError,
     FetchFailed,
     LimitReached,
-    NoPeers,
     NotADirectory,
     NotFound,
     PathNotFound,
@@ -21,7 +20,7 @@ from sessionctx.serve.request import Refused
 
 _REFUSALS: Final[tuple[tuple[tuple[type[SessionctxError], ...], int, str], ...]] = (  # the first that fits counts
     ((PathNotFound, NotADirectory), 404, "{error}"),
-    ((NotFound, NoPeers), 404, "It is not here."),
+    ((NotFound,), 404, "It is not here."),
     ((FetchFailed,), 502, "It is not here, and the peers of this gateway could not serve it. Try again later."),
     ((LimitReached,), 503, "This gateway has reached a limit of its own. Try again later."),
     ((DagError, DecodeError, UnsafePath), 422, "The blocks are here but do not form what was asked for: {error}"),
