@@ -14,7 +14,7 @@ from sessionctx.blocks import Audit, Blockstore, Collected, DiskBlockstore, Memo
 from sessionctx.dag import Dag, Files
 from sessionctx.errors import StoreError
 from sessionctx.fetch import Memory
-from sessionctx.session import Limits, PeerLike
+from sessionctx.session import Limits, PeerLike, by_address
 from sessionctx.transports import Router, Routing
 
 STORE_NAME = "blocks.sqlite3"
@@ -91,20 +91,21 @@ class Node:
         """
         if path is None and room is not None:
             raise ValueError("room= is for blocks on the disk; name a folder, too")
-        return _open(path, tuple(peers), tuple(routers), limits, room)
+        return _open(path, tuple(by_address(peers).values()), tuple(routers), limits, room)
 
     @property
     def pins(self) -> Pins:
         """The roots whose blocks `gc` keeps; :exc:`~sessionctx.errors.StoreError` if the store is not on the disk."""
         return self._disk().pins
 
-    async def gc(self, *, room: int = 0, dry_run: bool = False) -> Collected:
-        """Delete what no pin leads to and nobody has put within the last hour; see `DiskBlockstore.gc`.
+    async def gc(self, *, grace: float = 3600.0, room: int = 0, dry_run: bool = False) -> Collected:
+        """Delete what no pin leads to and nobody has put within the last *grace* seconds; see `DiskBlockstore.gc`.
 
         With *room*, only until the store holds no more than so many bytes of blocks, the least recently used first.
+        `Files.add` and `Dag.put` pin nothing: see `pins`.
         """
         session.require_trio("Node.gc")
-        return await self._disk().gc(room=room, dry_run=dry_run)
+        return await self._disk().gc(grace=grace, room=room, dry_run=dry_run)
 
     def verify(self) -> Audit:
         """Return an async iterator that hashes the whole store again, and yields what is bad; `DiskBlockstore.verify`.

@@ -30,6 +30,7 @@ settings.register_profile("deep", max_examples=15_000, derandomize=False, **_com
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist, there is nobody to ask
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """All processors where they are worth the seconds in which workers start: all tests, and the floors with most to do."""
     asked = {(config.invocation_params.dir / argument).resolve() for argument in config.args}

@@ -97,8 +97,16 @@ class StoreStatistics:
     """Bytes on the disk, with everything; 0 for a store that has no file."""
 
 
+def need_cid(cid: object) -> CID:
+    """Return *cid*; :exc:`TypeError` that says what to write if it is something else."""
+    if not isinstance(cid, CID):
+        raise TypeError(f"no CID but {type(cid).__name__}: write CID.parse(text), or CID.of(data) to name bytes")
+    return cid
+
+
 def inline_block(cid: CID) -> Block | None:
     """Return the block that *cid* itself holds (hash function *identity*), or ``None`` if it holds none."""
+    need_cid(cid)
     return Block.vouched(cid, cid.digest) if cid.is_identity else None
 
 

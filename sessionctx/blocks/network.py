@@ -13,7 +13,7 @@ from sessionctx.blocks.base import Blockstore, caches_with, keep_copy
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, FetchFailed
 from sessionctx.fetch import FETCHER, Memory, Sweep, fetch, start_carry, usual_small_block
-from sessionctx.session import Limits, PeerLike, Session
+from sessionctx.session import Limits, PeerLike, Session, by_address
 from sessionctx.transports import Routing
 
 
@@ -35,7 +35,7 @@ class NetworkBlocks:
         default_limits: Limits | None = None,
     ) -> None:
         self.local = local
-        self.peers = tuple(peers)
+        self.peers = tuple(by_address(peers).values())
         self.routers = tuple(routers)
         self.default_limits = default_limits
         self._memory = memory

@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from sessionctx.blocks import faults, schema
-from sessionctx.blocks.base import turn
+from sessionctx.blocks.base import need_cid, turn
 from sessionctx.blocks.writer import Writer
 from sessionctx.content import CID
 
@@ -25,7 +25,8 @@ HOLD_LASTS: Final = 24 * 3600
 """Seconds after which a hold counts no more, should its process have died."""
 
 # Always a new number: a collection under way knows by it that there are pins which it has not seen.
-_ADD: Final = "INSERT OR REPLACE INTO pins (cid, name) VALUES (?, ?)"
+_ADD: Final = """INSERT OR REPLACE INTO pins (cid, name)
+    VALUES (?1, coalesce(?2, (SELECT name FROM pins WHERE cid = ?1), ''))"""
 _REMOVE: Final = "DELETE FROM pins WHERE cid = ?"
 _LIST: Final = "SELECT cid, name FROM pins ORDER BY id"
 _HOLD: Final = "INSERT INTO holds (since, until) VALUES (?, ?)"
@@ -54,13 +55,13 @@ class Pins:
         self._writer = writer
         self._check = check
 
-    async def add(self, cid: CID, name: str = "") -> None:
-        """Pin *cid*; returns when that is committed. Pinning it again gives it the new *name*."""
-        await self._do("Pins.add", _ADD, bytes(cid), name)
+    async def add(self, cid: CID, name: str | None = None) -> None:
+        """Pin *cid*; returns when that is committed. Pinned again, it takes the new *name*, if one is given."""
+        await self._do("Pins.add", _ADD, bytes(need_cid(cid)), name)
 
     async def remove(self, cid: CID) -> bool:
         """Unpin *cid*; return whether it was pinned. What no other pin keeps goes with the next collection."""
-        return await self._do("Pins.remove", _REMOVE, bytes(cid)) > 0
+        return await self._do("Pins.remove", _REMOVE, bytes(need_cid(cid))) > 0
 
     async def list(self) -> list[Pin]:
         """Return all pins, the oldest first."""

@@ -18,8 +18,8 @@ def command(*, dry_run: bool, room: int, everything: bool) -> int:
     """Delete the blocks that no pin leads to, and give their room back.
 
     Safe while others use the store: what was put within the last hour stays, and so does what an add under way puts.
-    With --room, what was used least recently goes first. A store without any pin is left alone: it may be from before
-    there were pins.
+    With --room, what was used least recently goes first. A store without any pin is left alone, unless a room or
+    --everything is given: it may be from before there were pins.
     """
     chosen = settings()
     return perform("gc", chosen, lambda: _collect(chosen, dry_run=dry_run, room=room, everything=everything))

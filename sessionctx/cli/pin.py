@@ -20,15 +20,15 @@ def command() -> None:
 
 @command.command("add")
 @click.argument("root", metavar="CID", nargs=-1, required=True, type=reference)
-@click.option("--name", default="", help="What to call it in the list.")
+@click.option("--name", help="What to call it in the list; without it, it keeps the name that it has.")
 @common
-def add(root: tuple[Reference, ...], name: str) -> int:
+def add(root: tuple[Reference, ...], name: str | None) -> int:
     """Pin each CID. Nothing is fetched: what is not here yet is kept as soon as it comes."""
     chosen, roots = settings(), _whole(root)
     return perform("pin add", chosen, lambda: _add(chosen, roots, name))
 
 
-async def _add(chosen: Settings, roots: Sequence[Reference], name: str) -> None:
+async def _add(chosen: Settings, roots: Sequence[Reference], name: str | None) -> None:
     async with chosen.open_node() as node:
         for root in roots:
             await node.pins.add(root.cid, name)

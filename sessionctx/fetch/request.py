@@ -101,13 +101,13 @@ class Request:
             self.arrived(size - ask.received)  # a transport that does not tell how it gets on
         self._over(wasted)
         ask.found(now, timed=timed)
-        self._all.tell(events.Answered, self._peer, self.job.cid, size, now - ask.began)
+        self._all.tell(events.Answered, self._peer, self.job.cid, size, now - ask.began, self.job.what)
 
     def dropped(self) -> None:
         """It is not needed any more."""
         self._over(self.ask.received - self.useful)
         seconds = self.ask.dropped(trio.current_time())
-        self._all.tell(events.Dropped, self._peer, self.job.cid, self.ask.received)
+        self._all.tell(events.Dropped, self._peer, self.job.cid, self.ask.received, self.job.what)
         if seconds:
             self._all.tell(events.Rested, self._peer, seconds, self.ask.record.reason or "")
             self._all.worse()
@@ -116,7 +116,7 @@ class Request:
         """The peer does not have it, or will not give it; another job may be after the same, and count on it."""
         self._unserved(error)
         self.ask.missing(trio.current_time())
-        self._all.tell(events.Refused, self._peer, self.job.cid, str(error))
+        self._all.tell(events.Refused, self._peer, self.job.cid, str(error), self.job.what)
         self._all.givers.matters = True
         self._all.needs.wake(self.job.name)
 
@@ -125,7 +125,7 @@ class Request:
         self._unserved(error)
         asked_for = error.retry_after if isinstance(error, Busy) else None
         seconds = self.ask.failed(str(error), trio.current_time(), asked_for=asked_for, rest=rest)
-        self._all.tell(events.Failed, self._peer, self.job.cid, str(error))
+        self._all.tell(events.Failed, self._peer, self.job.cid, str(error), self.job.what)
         if seconds:
             self._all.tell(events.Rested, self._peer, seconds, str(error))
         self._all.worse()
@@ -138,7 +138,7 @@ class Request:
         self._unserved(lie)
         self.ask.lied(str(lie))
         quarantine(self.ask.record.peer, str(lie))
-        self._all.tell(events.Lied, self._peer, self.job.cid, str(lie))
+        self._all.tell(events.Lied, self._peer, self.job.cid, str(lie), self.job.what)
         self._all.worse()
 
     def _unserved(self, error: PeerError) -> None:

@@ -175,8 +175,8 @@ class Fetcher:
         job.granted.append(ask)
         self.needs.changed(job)
         if grant.hedge:
-            self.requests.tell(events.Hedged, record.peer.public, job.cid)
-        self.requests.tell(events.Asked, record.peer.public, job.cid)
+            self.requests.tell(events.Hedged, record.peer.public, job.cid, job.what)
+        self.requests.tell(events.Asked, record.peer.public, job.cid, job.what)
 
     async def _ask(self, job: Job, ask: Ask) -> None:
         """Ask one peer for one block, verify what it sends, and note how it went."""

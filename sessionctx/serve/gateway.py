@@ -37,7 +37,12 @@ def gateway(blocks: Blockstore, *, ahead: int = 4, trustless: bool = False) -> A
         ahead: how many blocks are read ahead for each answer in progress, which bounds the memory that it takes. The
             default suits a local store; 32 suits one that fetches.
         trustless: serve only what can be verified: raw blocks and CARs.
+
+    Raises:
+        TypeError: *blocks* is no store.
     """
+    if not hasattr(blocks, "get"):
+        raise TypeError("a gateway serves a block store: node.store, or node.blocks to fetch what is missing")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         require_trio("serve.gateway")

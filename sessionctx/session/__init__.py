@@ -21,7 +21,7 @@ from sessionctx.session.flights import share
 from sessionctx.session.limits import Limits
 from sessionctx.session.operation import operation
 from sessionctx.session.scope import OwningScope, Scope
-from sessionctx.session.seeds import HasUrl, PeerLike
+from sessionctx.session.seeds import HasUrl, PeerLike, by_address
 from sessionctx.session.slots import Slot
 from sessionctx.session.state import Session
 from sessionctx.session.trio_only import require_trio
@@ -40,6 +40,7 @@ __all__ = [
     "Statistics",
     "Want",
     "begin",
+    "by_address",
     "current",
     "events",
     "fork",

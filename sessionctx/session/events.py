@@ -15,6 +15,9 @@ import attrs
 Outcome: TypeAlias = Literal["found", "missing", "failed", "cancelled"]
 """How a want ends; each want ends in exactly one of these."""
 
+What: TypeAlias = Literal["block", "car"]
+"""What a request is for: the block called so, or a CAR of it and of what hangs below."""
+
 log = logging.getLogger("sessionctx.session")
 
 
@@ -53,6 +56,7 @@ class Asked(Event):
 
     peer: str
     name: Hashable
+    what: What = "block"
 
 
 @attrs.frozen
@@ -61,16 +65,18 @@ class Hedged(Event):
 
     peer: str
     name: Hashable
+    what: What = "block"
 
 
 @attrs.frozen
 class Answered(Event):
-    """*peer* sent *bytes* bytes that match *name*, *seconds* after it was asked."""
+    """*peer* sent *bytes* bytes that match *name*, *seconds* after it was asked; of a CAR, those of blocks of use."""
 
     peer: str
     name: Hashable
     bytes: int
     seconds: float
+    what: What = "block"
 
 
 @attrs.frozen
@@ -80,6 +86,7 @@ class Refused(Event):
     peer: str
     name: Hashable
     reason: str
+    what: What = "block"
 
 
 @attrs.frozen
@@ -89,6 +96,7 @@ class Failed(Event):
     peer: str
     name: Hashable
     reason: str
+    what: What = "block"
 
 
 @attrs.frozen
@@ -98,6 +106,7 @@ class Lied(Event):
     peer: str
     name: Hashable
     reason: str
+    what: What = "block"
 
 
 @attrs.frozen
@@ -107,6 +116,7 @@ class Dropped(Event):
     peer: str
     name: Hashable
     bytes: int
+    what: What = "block"
 
 
 @attrs.frozen

@@ -286,3 +286,19 @@ async def test_a_node_keeps_in_order_what_is_on_the_disk(path):
     async with Node.open() as node:
         with pytest.raises(StoreError, match="open the node with a folder"):
             await node.gc()
+
+
+async def test_a_pin_keeps_its_name_unless_it_is_given_another(tmp_path):
+    root = Block.of(b"root")
+    async with DiskBlockstore.open(tmp_path / "store") as store:
+        for name, called in ((None, ""), ("mine", "mine"), (None, "mine"), ("", "")):
+            await store.pins.add(root.cid, name)
+            assert [pin.name for pin in await store.pins.list()] == [called]
+
+
+async def test_a_text_is_no_cid(tmp_path):
+    text = str(Block.of(b"root").cid)
+    async with DiskBlockstore.open(tmp_path / "store") as store:
+        for wrong in (store.pins.add, store.pins.remove, store.get):
+            with pytest.raises(TypeError, match=r"CID\.parse"):
+                await wrong(text)

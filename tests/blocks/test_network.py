@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import trio
 
-from sessionctx import session
+from sessionctx import Node, session
 from sessionctx.blocks import MemoryBlockstore, NetworkBlocks
 from sessionctx.content import CID, DAG_PB, Block
 from sessionctx.errors import BlockNotFound, FetchFailed, NoPeers, NotInTrio, SessionEnded, StoreFull
@@ -285,3 +285,10 @@ async def test_each_of_two_stores_keeps_what_one_of_them_has_fetched(blocks, pee
                 nursery.start_soon(NetworkBlocks(store).get, blocks[0].cid)
     assert [await store.has(blocks[0].cid) for store in stores] == [True, True]
     assert len(peer.asked) == 1
+
+
+def test_one_text_is_no_list_of_peers():
+    """Each of its letters would be one."""
+    for wire in (partial(NetworkBlocks, MemoryBlockstore()), lambda peers: Node.open(peers=peers)):
+        with pytest.raises(TypeError, match="not one text"):
+            wire(peers="https://a.example")

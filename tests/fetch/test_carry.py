@@ -17,6 +17,7 @@ from sessionctx.content import CID, DAG_PB, Block, PBNode, dagpb
 from sessionctx.errors import SessionEnded, StoreFull
 from sessionctx.fetch import FETCHER, STRIPE
 from sessionctx.peers import statistics
+from sessionctx.session import events
 from sessionctx.session.flights import flights
 from sessionctx.testing import fates, samples
 from sessionctx.testing.network import Network, SimulatedPeer, simulate
@@ -399,3 +400,20 @@ def test_of_a_range_little_more_is_fetched_than_its_bytes(start, length, how, pe
     account = simulate(main)
     beside = 64 * KiB + 10 * 8 * KiB  # the first CAR, the path down to both ends and what is read ahead of it
     assert account.bytes - account.duplicate_bytes <= length + 2 * 8 * KiB + beside + 0.2 * length
+
+
+def test_events_tell_a_car_from_a_block():
+    """A root is sent twice, once alone and once with all that is below it: both have its name."""
+    network, told = network_of(FLAT, {}), []
+
+    async def main():
+        with session.begin(peers=network.peers) as s, s.subscribe(told.append):
+            await Node.over(MemoryBlockstore()).dag.fetch(FLAT.root)
+
+    simulate(main)
+    answered = [event for event in told if isinstance(event, events.Answered) and event.name == FLAT.root]
+    assert [event.what for event in answered] == ["block", "car"]
+    assert answered[0].bytes < answered[1].bytes
+    asked = [event.what for event in told if isinstance(event, events.Asked)]
+    ended = [event.what for event in told if isinstance(event, events.Answered | events.Dropped)]
+    assert sorted(asked) == sorted(ended)

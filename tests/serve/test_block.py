@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import trio
 
-from sessionctx import serve
+from sessionctx import Node, serve
 from sessionctx.blocks import MemoryBlockstore
 from sessionctx.content import CID, DAG_PB, Block
 from sessionctx.errors import BlockNotFound, FetchFailed, LimitReached, NoPeers, NotInTrio, StoreCorrupt, Unsupported
@@ -273,3 +273,8 @@ async def test_websockets_are_refused_and_lifespan_is_answered():
     await app({"type": "websocket"}, receive, send)
     await app({"type": "lifespan"}, receive, send)
     assert sent == ["websocket.close", "lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_a_gateway_is_given_a_store():
+    with pytest.raises(TypeError, match=r"node\.store, or node\.blocks"):
+        serve.gateway(Node.over(MemoryBlockstore()))
