@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from sessionctx.atomic import sync_folder
 from sessionctx.content import CID, RAW, Block, verify
 from sessionctx.errors import SessionctxError, StoreCorrupt, StoreError, StoreFull
 
@@ -240,13 +241,3 @@ def _holds(heap: Heap, row: tuple[int, bytes, int, int]) -> bool:
     except SessionctxError:
         return False
     return True
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new name durable. Windows has no such thing, and needs none."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -9,15 +9,15 @@ file handle of our own would drop the locks that SQLite holds on it (sqlite.org/
 from __future__ import annotations
 
 import errno
-import os
 import secrets
 import sqlite3
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Final
 
+from sessionctx.atomic import give_name, sync_folder
 from sessionctx.blocks.faults import ERRORS, explain
-from sessionctx.blocks.heap import data_file, recover, sync_folder
+from sessionctx.blocks.heap import data_file, recover
 from sessionctx.errors import NotAStore, StoreCorrupt, StoreError, StoreFull
 
 APPLICATION_ID: Final = 0x73637478
@@ -165,20 +165,11 @@ def _create(path: Path) -> None:
                 connection.execute(statement)
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")
-        _give_name(fresh, path)
+        with suppress(FileExistsError):
+            give_name(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
     sync_folder(path.parent)
-
-
-def _give_name(fresh: Path, path: Path) -> None:
-    try:
-        os.link(fresh, path)  # unlike renaming, never in the place of something else
-    except FileExistsError:
-        return
-    except OSError:  # a file system without hard links
-        if not path.exists():
-            fresh.rename(path)
 
 
 def _recognise(path: Path) -> None:

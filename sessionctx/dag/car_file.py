@@ -6,11 +6,8 @@ Sources: ipld.io/specs/transport/car/carv1 and carv2.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -18,10 +15,12 @@ from typing import Literal, Self, TypeVar
 import trio
 
 from sessionctx import session
+from sessionctx.atomic import Draft
 from sessionctx.blocks import Blockstore
 from sessionctx.content import CID, carindex, carv2
 from sessionctx.dag.car_stream import CarSummary, Scope, car_stream
 from sessionctx.dag.path import Ref
+from sessionctx.dag.unixfs.sync import reason
 from sessionctx.errors import TargetExists, TargetUnwritable
 
 T = TypeVar("T")
@@ -86,21 +85,18 @@ class _Appearing:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._fresh = path.with_name(f".sessionctx-{secrets.token_hex(6)}.part")
 
     async def __aenter__(self) -> Self:
-        if await self._do(partial(os.path.lexists, self._path)):
-            raise self._exists()
-        self._file = await self._do(lambda: self._fresh.open("xb", buffering=0))
+        self._draft = await self._do(partial(Draft, self._path))
         return self
 
     async def write(self, data: bytes) -> None:
         """Write what comes next."""
-        await self._do(lambda: _write_all(self._file, data))
+        await self._do(partial(self._draft.file.write, data))
 
     async def begin_with(self, data: bytes) -> None:
         """Write over the beginning."""
-        await self._do(lambda: self._file.seek(0))
+        await self._do(partial(self._draft.file.seek, 0))
         await self.write(data)
 
     async def __aexit__(
@@ -108,32 +104,17 @@ class _Appearing:
     ) -> None:
         try:
             if error is None:
-                await self._do(lambda: os.fsync(self._file.fileno()))
-                await self._do(lambda: os.link(self._fresh, self._path))  # which never replaces anything
-        except FileExistsError:
-            raise self._exists() from None
+                await self._do(self._draft.publish)
         finally:
-            with trio.CancelScope(shield=True), suppress(OSError):
-                await trio.to_thread.run_sync(self._leave)
-
-    def _leave(self) -> None:
-        self._file.close()
-        self._fresh.unlink(missing_ok=True)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._draft.close)
 
     async def _do(self, work: Callable[[], T]) -> T:
         try:
             return await trio.to_thread.run_sync(work)
         except FileExistsError:
-            raise
+            path = str(self._path)
+            raise TargetExists(f"{path!r} exists already; choose another name, or remove it first") from None
         except OSError as error:
-            why = error.strerror or error
+            why = reason(error)
             raise TargetUnwritable(f"{str(self._path)!r} cannot be written: {why}; nothing of it was left") from error
-
-    def _exists(self) -> TargetExists:
-        return TargetExists(f"{str(self._path)!r} exists already; choose another name, or remove it first")
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) or 0 :]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
@@ -16,6 +14,7 @@ from weakref import WeakSet
 import attrs
 import trio
 
+from sessionctx.atomic import writing
 from sessionctx.peers import Prior, Record, from_json, learnt, merged, recall, to_json
 
 MOST_BYTES: Final = 4 * 1024 * 1024
@@ -86,17 +85,12 @@ class Memory:
 
     def _write(self) -> None:
         """Write it whole, or not at all: it is only a hint, so a failure is told and that is all."""
-        part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         try:
-            with _writing, part.open("w", encoding="utf-8") as file:
-                json.dump(to_json(merged(self._others(), self._new, time.time())), file, indent=1, sort_keys=True)
-                file.flush()
-                os.fsync(file.fileno())
-                part.replace(self.path)
+            with _writing, writing(self.path, replace=True) as file:
+                told = to_json(merged(self._others(), self._new, time.time()))
+                file.write(json.dumps(told, indent=1, sort_keys=True).encode())
         except OSError as error:
             log.warning("what was learnt of peers could not be kept in %s: %s", self.path, error)
-            with suppress(OSError):
-                part.unlink()
 
     def _others(self) -> dict[str, Prior]:
         """What is there now; that it is damaged was told when it was loaded."""

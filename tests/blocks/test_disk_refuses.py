@@ -305,7 +305,7 @@ async def test_no_room_for_a_new_store_is_a_full_disk(path, monkeypatch):
 
 
 async def test_a_file_system_without_hard_links_will_do(path, monkeypatch):
-    def no_link(*args):
+    def no_link(*_, **__):
         raise PermissionError("no hard links here")
 
     monkeypatch.setattr(os, "link", no_link)

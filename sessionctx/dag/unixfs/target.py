@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from typing import Final
 import attrs
 import trio
 
+from sessionctx.atomic import fresh_name, give_name
 from sessionctx.dag.unixfs.sync import Syncing, begin_writing, reason, sync_file_system
 from sessionctx.dag.unixfs.unpack import Action, File, Folder, MakeFolder, MakeSymlink, Metadata, Write
 from sessionctx.errors import ExportError, TargetExists, TargetUnwritable, UnsafePath
@@ -61,7 +61,7 @@ class Target:
         except OSError as error:
             raise TargetUnwritable(f"{self.path!r} cannot be written: {parent or '.'!r}: {reason(error)}") from error
         self.base = Folder(None, b"")
-        self.root = b".sessionctx-" + secrets.token_hex(6).encode() + b".part"
+        self.root = fresh_name().encode()
         """The temporary name, in *base*."""
         self._fds: OrderedDict[Folder, int] = OrderedDict({self.base: fd})
         self._later: list[Folder] = []
@@ -189,10 +189,7 @@ class Target:
         """Give it its name. :exc:`TargetExists` if that is taken by now, :exc:`TargetUnwritable`."""
         fd = self._fds[self.base]
         try:
-            if isinstance(self._root, MakeFolder):
-                self._rename(fd)
-            else:
-                self._link(fd)
+            give_name(self.root, self._name, fd)
             with suppress(OSError):  # some file systems cannot sync a folder
                 os.fsync(fd)
         except OSError as error:
@@ -200,23 +197,6 @@ class Target:
                 raise self._exists() from error
             raise TargetUnwritable(f"{self.path!r} cannot be written: {reason(error)}") from error
         self._close()
-
-    def _link(self, fd: int) -> None:
-        """Rename a file or symlink without ever replacing something, as a rename would."""
-        try:
-            os.link(self.root, self._name, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
-        except OSError as error:
-            if error.errno == errno.EEXIST:
-                raise
-            self._rename(fd)  # a file system without hard links
-        else:
-            os.unlink(self.root, dir_fd=fd)
-
-    def _rename(self, fd: int) -> None:
-        with suppress(FileNotFoundError):
-            os.stat(self._name, dir_fd=fd, follow_symlinks=False)
-            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
-        os.rename(self.root, self._name, src_dir_fd=fd, dst_dir_fd=fd)
 
     def discard(self) -> None:
         """Remove all that was written."""
