@@ -7,12 +7,14 @@ from sessionctx.blocks.car import CarBlockstore
 from sessionctx.blocks.disk import DiskBlockstore
 from sessionctx.blocks.garbage import Collected
 from sessionctx.blocks.memory import MemoryBlockstore
-from sessionctx.blocks.network import NetworkBlocks, default_limits
+from sessionctx.blocks.network import NetworkBlocks
 from sessionctx.blocks.pins import Pin, Pins
 from sessionctx.blocks.scan import Audit, BadBlock, CIDs
 from sessionctx.blocks.tiered import TieredBlockstore
+from sessionctx.blocks.upstream import NEAR, HasUpstream, Upstream, default_limits, upstream_of
 
 __all__ = [
+    "NEAR",
     "Audit",
     "BadBlock",
     "Blockstore",
@@ -21,11 +23,14 @@ __all__ = [
     "CarBlockstore",
     "Collected",
     "DiskBlockstore",
+    "HasUpstream",
     "MemoryBlockstore",
     "NetworkBlocks",
     "Pin",
     "Pins",
     "StoreStatistics",
     "TieredBlockstore",
+    "Upstream",
     "default_limits",
+    "upstream_of",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import trio
 
 from sessionctx import session
 from sessionctx.blocks.base import Blockstore, caches_with, keep_copy
+from sessionctx.blocks.upstream import NEAR, Upstream
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, FetchFailed
 from sessionctx.fetch import FETCHER, Memory, Sweep, fetch, start_carry, usual_small_block
@@ -22,7 +23,8 @@ class NetworkBlocks:
 
     Without a session, each `get` has one for its own length, with the *default_limits*. *peers* are asked by default:
     they are added to whatever session is used. *routers* are asked for more peers, when that is worth it; *memory* is
-    what is known of peers from before. Everything but `get` concerns the local store alone.
+    what is known of peers from before. Everything but `get` concerns the local store alone. Whom it asks is its own
+    `upstream`.
     """
 
     def __init__(
@@ -40,11 +42,15 @@ class NetworkBlocks:
         self.default_limits = default_limits
         self._memory = memory
 
-    async def get(self, cid: CID, *, near: CID | None = None) -> Block:
+    @property
+    def upstream(self) -> Upstream:
+        """Whom it asks."""
+        return self
+
+    async def get(self, cid: CID) -> Block:
         """Return the block, from the local store or else from the best of the peers.
 
-        However many tasks ask for it at a time, it is fetched once. *near* names a block that links to it: who had
-        that is asked first, where not everybody has everything.
+        However many tasks ask for it at a time, it is fetched once.
 
         Raises:
             BlockNotFound: every peer says that it does not have it.
@@ -55,9 +61,8 @@ class NetworkBlocks:
         with suppress(BlockNotFound, FetchFailed):  # the latter where the local one is of this kind, too
             return await self.local.get(cid)
         loaded: list[Block] = []
-        with session.begin(peers=self.peers, default_limits=self.default_limits) as s:
-            self._prepare(s)
-            data = await session.share(s, cid, partial(self._load, s, cid, near, loaded), key=cid.multihash)
+        with self._session() as s:
+            data = await session.share(s, cid, partial(self._load, s, cid, NEAR.get(), loaded), key=cid.multihash)
         block = Block.vouched(cid, data)
         if not loaded and not await self.local.has(cid):
             await keep_copy(self.local, block)  # a caller of another store has fetched it, and kept it there
@@ -67,36 +72,32 @@ class NetworkBlocks:
         """Whether anybody would be asked for what is not here, in session *s*."""
         return bool(s.peers or self.peers or self.routers)
 
-    async def lacks(self, cid: CID) -> bool:
-        """Whether the block would have to be fetched."""
-        return not await self.local.has(cid)
-
     def carry_soon(self, nursery: trio.Nursery, sweep: Sweep) -> None:
-        """Start a task in *nursery* that brings the blocks of a *sweep* into the local store, as far as one CAR does.
-
-        From now on, a `get` of one of them waits for that, as long as it gets on. What goes wrong with it harms nobody:
-        what it does not bring is fetched block by block. Nothing is started for what is on its way already.
-        """
-        with session.begin(peers=self.peers, default_limits=self.default_limits) as s:
-            self._prepare(s)
+        """Start a task in *nursery* that brings the blocks of a *sweep* into the local store; see `Upstream`."""
+        with self._session() as s:
             carry = start_carry(s, sweep, caches_with(self.local))
             if carry is not None:
                 nursery.start_soon(carry.run)
 
-    async def search_beside(self, root: CID) -> None:
-        """Look for more peers while *root* is being walked, until cancelled; returns at once without routers."""
+    def search_soon(self, nursery: trio.Nursery, root: CID) -> None:
+        """Start a task in *nursery* that looks for more peers while *root* is being walked, if there are routers."""
         if self.routers:
-            with session.begin(peers=self.peers, default_limits=self.default_limits) as s:
-                self._prepare(s)
-                await FETCHER.of(s).searching.watch(root)
+            nursery.start_soon(self._search, root)
 
-    def _prepare(self, s: Session) -> None:
-        """Let the session know whom to ask for peers, and what is known of them."""
-        if self.routers or self._memory is not None:
-            fetcher = FETCHER.of(s)
-            fetcher.searching.add(self.routers)
-            if self._memory is not None:
-                fetcher.met.remember(self._memory)
+    async def _search(self, root: CID) -> None:
+        with self._session() as s:
+            await FETCHER.of(s).searching.watch(root)
+
+    @contextmanager
+    def _session(self) -> Generator[Session]:
+        """Join or begin a session that knows whom to ask, whom to ask for peers, and what is known of them."""
+        with session.begin(peers=self.peers, default_limits=self.default_limits) as s:
+            if self.routers or self._memory is not None:
+                fetcher = FETCHER.of(s)
+                fetcher.searching.add(self.routers)
+                if self._memory is not None:
+                    fetcher.met.remember(self._memory)
+            yield s
 
     def small(self) -> float:
         """Return how many bytes a block must have, for round trips not to be what takes the time with the peers."""
@@ -131,8 +132,3 @@ class NetworkBlocks:
     async def delete(self, cid: CID) -> None:
         """Drop the block from the local store."""
         await self.local.delete(cid)
-
-
-def default_limits(blocks: Blockstore) -> Limits | None:
-    """Return the limits of sessions that begin with work on this store, if it has any."""
-    return blocks.default_limits if isinstance(blocks, NetworkBlocks) else None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from sessionctx.blocks.base import Blockstore, batches, inline_block, not_found, turn
+from sessionctx.blocks.upstream import Upstream, upstream_of
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, StoreError
 
@@ -26,6 +27,11 @@ class TieredBlockstore:
         if not tiers:
             raise ValueError("TieredBlockstore needs at least one store")
         self._tiers = tuple(tiers)
+
+    @property
+    def upstream(self) -> Upstream:
+        """Whom the first of the stores asks that asks anybody."""
+        return upstream_of(*self._tiers)
 
     async def get(self, cid: CID) -> Block:
         """Return the block from the first store that has it; :exc:`~sessionctx.errors.BlockNotFound`."""

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore, NetworkBlocks
+from sessionctx.blocks import Blockstore, upstream_of
 from sessionctx.content import CID, Block
 from sessionctx.dag.unixfs.hamt import shard_links
 from sessionctx.dag.unixfs.node import Node, open_node
@@ -47,7 +47,7 @@ class Opening:
         span: tuple[int, int] | None = None,
         listing: bool = False,
     ) -> None:
-        self._blocks = blocks if isinstance(blocks, NetworkBlocks) else None
+        self._blocks = blocks
         path = "/".join(segments)
         follow = _follow(frozenset(path.split("/")), None if span is None else Span(*span))
         self._sweep = Sweep(
@@ -64,12 +64,9 @@ class Opening:
         self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
         try:
-            if (
-                self._blocks is not None
-                and self._blocks.asks(session.current())
-                and await self._blocks.lacks(self._sweep.root)
-            ):
-                self._blocks.carry_soon(self._nursery, self._sweep)
+            upstream = upstream_of(self._blocks)
+            if upstream.asks(session.current()) and not await self._blocks.has(self._sweep.root):
+                upstream.carry_soon(self._nursery, self._sweep)
         except BaseException as error:
             await self.__aexit__(type(error), error, None)
             raise

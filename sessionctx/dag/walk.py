@@ -10,7 +10,7 @@ from typing import Final, Generic, Self, cast
 import trio
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore, NetworkBlocks, default_limits
+from sessionctx.blocks import NEAR, Blockstore, upstream_of
 from sessionctx.content import CID, RAW, Block
 from sessionctx.dag.frontier import Frontier, Item, T, V, Visit
 from sessionctx.dag.loads import Loads
@@ -52,6 +52,7 @@ class Walk(Generic[T, V]):
     ) -> None:
         check_ahead(ahead)
         self._blocks = blocks
+        self._upstream = upstream_of(blocks)
         self.root = root
         """Where it began."""
         self._whole = whole
@@ -61,7 +62,7 @@ class Walk(Generic[T, V]):
         )
         if first is not None and (item := self._frontier.claim()) is not None:
             self._frontier.arrived(item, first)
-        self._scope = session.begin(default_limits=default_limits(blocks))
+        self._scope = session.begin(default_limits=self._upstream.default_limits)
         self._nursery: trio.Nursery | None = None
         self._context = Context()
         self._arrival = trio.lowlevel.ParkingLot()
@@ -70,17 +71,12 @@ class Walk(Generic[T, V]):
     async def __aenter__(self) -> Self:
         session.require_trio("walking a DAG")
         here = self._scope.__enter__()
-        if (
-            self._whole is not None
-            and isinstance(self._blocks, NetworkBlocks)
-            and (here.peers or self._blocks.peers or self._blocks.routers)
-        ):
-            self._loads = Loads(self._blocks)
+        if self._whole is not None and self._upstream.asks(here):
+            self._loads = Loads(self._blocks, self._upstream)
         self._context = copy_context()  # what is fetched ahead belongs to this session, wherever the iterator is used
         self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
-        if isinstance(self._blocks, NetworkBlocks) and self._blocks.routers:
-            self._context.run(self._nursery.start_soon, self._blocks.search_beside, self.root)
+        self._context.run(self._upstream.search_soon, self._nursery, self.root)
         return self
 
     async def __aexit__(
@@ -140,8 +136,9 @@ class Walk(Generic[T, V]):
         frontier = self._frontier
         while item is not None:
             assert item.cid is not None
+            NEAR.set(item.parent)
             try:
-                block = await self._get(item.cid, item.parent, item.tag)
+                block = await self._get(item.cid, item.tag)
             except Exception as error:  # noqa: BLE001  # surfaces at its place in the order
                 frontier.failed(item, error)
             else:
@@ -153,11 +150,9 @@ class Walk(Generic[T, V]):
             if frontier.ready or frontier.finished:
                 self._arrival.unpark_all()
 
-    async def _get(self, cid: CID, parent: CID | None, tag: T) -> Block:
+    async def _get(self, cid: CID, tag: T) -> Block:
         if self._loads is not None and self._whole is not None and self._nursery is not None:
-            return await self._loads.get(self._nursery, cid, parent, whole=self._whole(tag))
-        if isinstance(self._blocks, NetworkBlocks):
-            return await self._blocks.get(cid, near=parent)
+            return await self._loads.get(self._nursery, cid, whole=self._whole(tag))
         return await self._blocks.get(cid)
 
 

@@ -17,7 +17,8 @@ T = TypeVar("T")
 def operation(fn: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Make *fn* a public operation: it joins the caller's session, or has one for its own length.
 
-    That has the ``default_limits`` of the first argument (the object, of a method), if there are any.
+    That has the ``default_limits`` of the first argument (the object, of a method) or of its ``upstream``, if there are
+    any.
 
     Layers of other libraries may use it, too; nested operations share the outermost one's session.
 
@@ -30,7 +31,7 @@ def operation(fn: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, 
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
         require_trio(fn.__qualname__)
         subject = args[0] if args else kwargs.get(first)
-        with begin(default_limits=getattr(subject, "default_limits", None)):
+        with begin(default_limits=getattr(getattr(subject, "upstream", subject), "default_limits", None)):
             return await fn(*args, **kwargs)
 
     return run
