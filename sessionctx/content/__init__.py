@@ -41,6 +41,7 @@ from sessionctx.content.codes import (
 from sessionctx.content.dagpb import PBLink, PBNode
 from sessionctx.content.data import Value
 from sessionctx.content.memory import keep_what_is_freed
+from sessionctx.content.scope import DAG_SCOPES, ByteRange, DagScope
 
 __all__ = [
     "BLAKE2B_256",
@@ -50,6 +51,7 @@ __all__ = [
     "DAG_CBOR",
     "DAG_JSON",
     "DAG_PB",
+    "DAG_SCOPES",
     "IDENTITY",
     "JSON",
     "LIBP2P_KEY",
@@ -59,7 +61,9 @@ __all__ = [
     "SHA2_256",
     "SHA2_512",
     "Block",
+    "ByteRange",
     "CarDecoder",
+    "DagScope",
     "PBLink",
     "PBNode",
     "Value",

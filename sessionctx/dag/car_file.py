@@ -17,8 +17,8 @@ import trio
 from sessionctx import session
 from sessionctx.atomic import Draft
 from sessionctx.blocks import Blockstore
-from sessionctx.content import CID, carindex, carv2
-from sessionctx.dag.car_stream import CarSummary, Scope, car_stream
+from sessionctx.content import CID, DagScope, carindex, carv2
+from sessionctx.dag.car_stream import CarSummary, car_stream
 from sessionctx.dag.path import Ref
 from sessionctx.dag.unixfs.sync import reason
 from sessionctx.errors import TargetExists, TargetUnwritable
@@ -34,7 +34,7 @@ async def export_car(
     target: str | os.PathLike[str],
     *,
     path: str = "",
-    scope: Scope = "all",
+    scope: DagScope = "all",
     span: str | None = None,
     version: Version = 1,
     index: bool = True,

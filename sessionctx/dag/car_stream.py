@@ -5,26 +5,20 @@ Source: ipld.io/specs/transport/car/carv1, and the trustless gateway specificati
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 import trio
 
 from sessionctx.blocks import Blockstore, default_limits
-from sessionctx.content import CID, RAW, Block, car
+from sessionctx.content import CID, Block, ByteRange, DagScope, car
 from sessionctx.dag.opened import Opened
-from sessionctx.dag.path import Ref, Resolved, resolve
-from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
-from sessionctx.dag.unixfs.node import open_node
-from sessionctx.dag.unixfs.parts import Part, Span, open_part
-from sessionctx.dag.unixfs.read import directory_links
-from sessionctx.dag.walk import AHEAD, MAX_DEPTH, Walk, always
-from sessionctx.errors import DecodeError
+from sessionctx.dag.path import Ref, Resolved, parse_ref, resolve
+from sessionctx.dag.selection import Selection, Tag
+from sessionctx.dag.walk import AHEAD, MAX_DEPTH, Walk
 
-Scope: TypeAlias = Literal["all", "entity", "block"]
-"""How much of a DAG: all of it; the one file or directory, without what a directory's entries name; the one block."""
 Note: TypeAlias = Callable[[CID, int], object]
 """Is told where the section of each block begins."""
 
@@ -44,68 +38,10 @@ class CarSummary:
     """Their bytes."""
 
 
-def parse_span(text: str) -> tuple[int, int | None]:
-    """Read ``from:to``, bytes of a file, inclusive; ``*`` is the end, negative numbers count from it.
-
-    Returns the first byte, and the last (``None`` for the end). :exc:`DecodeError`.
-    """
-    first, _, last = text.partition(":")
-    try:
-        start, stop = int(first), None if last == "*" else int(last)
-    except ValueError:
-        raise DecodeError(
-            f"{text[:80]!r} is no range of bytes: it is from:to, two whole numbers, or * for the end"
-        ) from None
-    if stop is not None and (start < 0) == (stop < 0) and start > stop:
-        raise DecodeError(f"{text[:80]!r} is no range of bytes: it ends before it begins")
-    return start, stop
-
-
-Tag: TypeAlias = "Place | Part | None"
-"""How a block is linked in an entity: as (a shard of) a directory, as a part of a file, or not known yet."""
-
-
-def _entity(span: tuple[int, int | None]) -> Callable[[Block, Tag], tuple[Block, Iterable[tuple[CID, Tag]]]]:
-    """Return what follows the links of one file (its bytes in *span*) or one directory (all its shards)."""
-
-    def visit(block: Block, tag: Tag) -> tuple[Block, Iterable[tuple[CID, Tag]]]:
-        if isinstance(tag, Part):
-            return block, open_part(block, tag)[1]
-        node = open_node(block)
-        if node.kind == "directory":
-            found = directory_links(node, tag or TOP)
-            return block, ((item.link.cid, item.place) for item in found if isinstance(item, Sub))
-        if node.kind == "metadata":
-            return block, ((node.links[0].cid, None),)
-        if node.kind == "file":
-            wanted = _clip(*span, node.size)
-            return block, open_part(block, Part(0, None, wanted))[1] if wanted else ()
-        return block, ()
-
-    return visit
-
-
-def _clip(first: int, last: int | None, size: int) -> Span | None:
-    """Return the part of the range that is in the file; ``None`` if it is wholly outside."""
-    start = max(first + size, 0) if first < 0 else first
-    stop = size if last is None else min(last + size if last < 0 else last, size - 1) + 1
-    return Span(start, stop) if start < stop else None
-
-
-def _all(block: Block, _: Tag) -> tuple[Block, Iterable[tuple[CID, Tag]]]:
-    return block, () if block.cid.codec == RAW else [(cid, None) for cid in block.links()]
-
-
-def _alone(block: Block, _: Tag) -> tuple[Block, Iterable[tuple[CID, Tag]]]:
-    return block, ()
-
-
 class CarChunks:
     """The bytes of a CAR, in chunks of 256 KiB or a little more; an async iterator."""
 
-    def __init__(
-        self, resolved: Resolved, trail: Iterable[Block], walk: Walk[Tag, Block], note: Note | None = None
-    ) -> None:
+    def __init__(self, resolved: Resolved, walk: Walk[Tag, Block], note: Note | None = None) -> None:
         self.resolved = resolved
         """Where the path has led."""
         self.roots = resolved.roots[:1]
@@ -121,8 +57,6 @@ class CarChunks:
         self._over = False
         self._begun = False
         self._error: Exception | None = None
-        for block in trail:
-            self._take(block)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -169,7 +103,7 @@ def car_stream(
     ref: Ref,
     *,
     path: str = "",
-    scope: Scope = "all",
+    scope: DagScope = "all",
     span: str | None = None,
     dups: bool = False,
     ahead: int = AHEAD,
@@ -199,23 +133,22 @@ def car_stream(
         PathNotFound, NotADirectory, BlockNotFound, ...: on entering, or while iterating.
         DecodeError: *span* is none.
     """
-    wanted = parse_span(span) if span is not None else (0, None)
+    chosen = Selection(scope, None if span is None else ByteRange.parse(span))
 
     async def start(stack: AsyncExitStack) -> CarChunks:
-        found = await resolve(blocks, ref, path)
-        trail = [await blocks.get(cid) for cid in found.trail]
+        root, segments = parse_ref(ref, path)
+        found = await resolve(blocks, root, "/".join(segments))
         await blocks.get(found.cid)
-        visit = _entity(wanted) if span is not None or scope == "entity" else _all if scope == "all" else _alone
         walk: Walk[Tag, Block] = Walk(
             blocks,
-            found.cid,
-            None,
-            visit,
+            root,
+            chosen.begin(root, segments),
+            chosen.visit,
             ahead=ahead,
             dups=dups,
-            max_depth=max_depth,
-            whole=always if visit is _all else None,
+            max_depth=len(found.trail) + max_depth,
+            whole=chosen.whole if scope == "all" and span is None else None,
         )
-        return CarChunks(found, trail, await stack.enter_async_context(walk), note)
+        return CarChunks(found, await stack.enter_async_context(walk), note)
 
     return Opened("car_stream", start, default_limits(blocks))

@@ -10,12 +10,13 @@ import attrs
 
 from sessionctx import session
 from sessionctx.blocks import Blockstore, default_limits
-from sessionctx.content import CID, DAG_CBOR, DAG_PB, SHA2_256, Block, PBNode, Value, dagpb, encode
+from sessionctx.content import CID, DAG_CBOR, DAG_PB, SHA2_256, Block, DagScope, PBNode, Value, dagpb, encode
 from sessionctx.dag.car_file import Version, export_car
 from sessionctx.dag.car_import import import_car
-from sessionctx.dag.car_stream import CarChunks, CarSummary, Scope, car_stream
+from sessionctx.dag.car_stream import CarChunks, CarSummary, car_stream
 from sessionctx.dag.opened import Opened
-from sessionctx.dag.path import Ref, Resolved, decode_data, enter, resolve
+from sessionctx.dag.path import Ref, Resolved, resolve
+from sessionctx.dag.selection import decode_data, enter
 from sessionctx.dag.source import Source
 from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, MAX_DEPTH, Walk, check_ahead, walk
 from sessionctx.errors import DecodeError
@@ -140,7 +141,7 @@ class Dag:
         return Opened("Dag.walk", start, self.default_limits)
 
     def car(
-        self, ref: Ref, *, path: str = "", scope: Scope = "all", span: str | None = None, dups: bool = False
+        self, ref: Ref, *, path: str = "", scope: DagScope = "all", span: str | None = None, dups: bool = False
     ) -> Opened[CarChunks]:
         """Open what is below a CID or path as a CAR, in chunks of bytes; see `sessionctx.dag.car_stream`."""
         return car_stream(self._blocks, ref, path=path, scope=scope, span=span, dups=dups)
@@ -151,7 +152,7 @@ class Dag:
         target: str | os.PathLike[str],
         *,
         path: str = "",
-        scope: Scope = "all",
+        scope: DagScope = "all",
         span: str | None = None,
         version: Version = 1,
         index: bool = True,

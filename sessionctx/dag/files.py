@@ -12,9 +12,10 @@ import attrs
 
 from sessionctx import session
 from sessionctx.blocks import Blockstore, default_limits
+from sessionctx.content import ByteRange
 from sessionctx.dag.opened import Flat, Opened
 from sessionctx.dag.opening import FIRST, Opening
-from sessionctx.dag.path import Ref, parse_ref, resolve
+from sessionctx.dag.path import Ref, Resolved, find, parse_ref, resolve
 from sessionctx.dag.reader import FileReader
 from sessionctx.dag.source import FromBytes, FromStream, Source
 from sessionctx.dag.unixfs.add import Added, add_path, add_pieces
@@ -171,8 +172,7 @@ class Files:
         check_ahead(ahead)
 
         async def start(stack: AsyncExitStack) -> FileReader:
-            await stack.enter_async_context(opening_of(self._blocks, ref, path, first=offset))
-            found = await resolve(self._blocks, ref, path)
+            found = await self._find(stack, ref, path, span=ByteRange(offset, offset + FIRST - 1))
             root = await content_of(self._blocks, await self._blocks.get(found.cid))
             reader = FileReader(self._blocks, root, offset, length, ahead=ahead, ahead_bytes=ahead_bytes)
             return await stack.enter_async_context(reader)
@@ -217,8 +217,7 @@ class Files:
         check_range(offset, length)
 
         async def start(stack: AsyncExitStack) -> Flat[Part, bytes]:
-            await stack.enter_async_context(opening_of(self._blocks, ref, path, first=offset))
-            found = await resolve(self._blocks, ref, path)
+            found = await self._find(stack, ref, path, span=ByteRange(offset, offset + FIRST - 1))
             walk = read_file(self._blocks, found.cid, offset, length, ahead=ahead)
             return Flat(await stack.enter_async_context(walk))
 
@@ -275,21 +274,22 @@ class Files:
         """
 
         async def start(stack: AsyncExitStack) -> Flat[Listed, Entry]:
-            await stack.enter_async_context(opening_of(self._blocks, ref, path, listing=True))
-            found = await resolve(self._blocks, ref, path)
+            found = await self._find(stack, ref, path, listing=True)
             walk = read_directory(self._blocks, found.cid, detail=detail, ahead=ahead)
             return Flat(await stack.enter_async_context(walk))
 
         return Opened("Files.ls", start, self.default_limits)
+
+    async def _find(
+        self, stack: AsyncExitStack, ref: Ref, path: str, *, span: ByteRange | None = None, listing: bool = False
+    ) -> Resolved:
+        """Find the root of a read, of a file or a listing, with what it needs first on its way beside it."""
+        cid, segments = parse_ref(ref, path)
+        await stack.enter_async_context(Opening(self._blocks, cid, segments, span=span, listing=listing))
+        return await find(self._blocks, cid, segments)
 
 
 def check_range(offset: int, length: int | None) -> None:
     """:exc:`ValueError` where one is negative."""
     if offset < 0 or (length is not None and length < 0):
         raise ValueError(f"offset and length must not be negative: {offset}, {length}")
-
-
-def opening_of(blocks: Blockstore, ref: Ref, path: str, *, first: int | None = None, listing: bool = False) -> Opening:
-    """Return the opening of a read: of a file, from its byte *first* on, or of a directory, with *listing*."""
-    cid, segments = parse_ref(ref, path)
-    return Opening(blocks, cid, segments, span=None if first is None else (first, first + FIRST), listing=listing)

@@ -5,7 +5,7 @@ Block by block, each step of a path and each level of a file takes a round trip 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Final
 
@@ -13,10 +13,8 @@ import trio
 
 from sessionctx import session
 from sessionctx.blocks import Blockstore, upstream_of
-from sessionctx.content import CID, Block
-from sessionctx.dag.unixfs.hamt import shard_links
-from sessionctx.dag.unixfs.node import Node, open_node
-from sessionctx.dag.unixfs.parts import Part, Span, open_part
+from sessionctx.content import CID, ByteRange, DagScope
+from sessionctx.dag.selection import Selection
 from sessionctx.dag.wind_down import close
 from sessionctx.fetch import Sweep
 
@@ -34,7 +32,7 @@ class Opening:
         blocks: the store.
         root: where the path begins.
         segments: the path.
-        span: of a file at its end, the first byte wanted, and the first one not wanted; None: only what it stands for.
+        span: of a file at its end, the bytes that are wanted first; None: only what it stands for.
         listing: whether a directory at its end is to be read whole, too.
     """
 
@@ -44,19 +42,19 @@ class Opening:
         root: CID,
         segments: Iterable[str] = (),
         *,
-        span: tuple[int, int] | None = None,
+        span: ByteRange | None = None,
         listing: bool = False,
     ) -> None:
         self._blocks = blocks
-        path = "/".join(segments)
-        follow = _follow(frozenset(path.split("/")), None if span is None else Span(*span))
+        segments = tuple(segments)
+        scope: DagScope = "block" if span is None and not listing else "entity"
         self._sweep = Sweep(
             root,
             size=FIRST,
-            follow=follow,
-            path=path,
-            scope="block" if span is None and not listing else "entity",
-            span=None if span is None else f"{span[0]}:{span[1] - 1}",
+            follow=Selection(scope, span).follow(root, segments),
+            path="/".join(segments),
+            scope=scope,
+            span=None if span is None else str(span),
             exact=False,
         )
 
@@ -76,37 +74,3 @@ class Opening:
     ) -> None:
         self._nursery.cancel_scope.cancel()
         await close(self._manager, error)
-
-
-def _follow(names: frozenset[str], span: Span | None) -> Callable[[Block], Iterator[CID]]:
-    """Return what follows a path through directories, and the parts of a file that overlap *span*."""
-    places: dict[CID, Part] = {}
-
-    def follow(block: Block) -> Iterator[CID]:
-        if block.cid in places:
-            yield from parts(block, places.pop(block.cid))
-            return
-        node = open_node(block)
-        if node.kind == "directory":
-            yield from _on_the_way(node, names)
-        elif node.kind == "file" and span is not None:
-            yield from parts(block, Part(0, None, span))
-        elif node.kind == "data":
-            yield from block.links()
-
-    def parts(block: Block, part: Part) -> Iterator[CID]:
-        for cid, below in open_part(block, part)[1]:
-            places[cid] = below
-            yield cid
-
-    return follow
-
-
-def _on_the_way(node: Node, names: frozenset[str]) -> Iterator[CID]:
-    """Give the shards below a directory, and the entries that are called one of *names*."""
-    if not node.sharded:
-        yield from (link.cid for link in node.links if link.name in names)
-        return
-    for link, name in shard_links(node.fields, node.links):
-        if name is None or name in names:
-            yield link.cid

@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import attrs
 
-from sessionctx.content import CID, Block
+from sessionctx.content import CID, Block, DagScope
 from sessionctx.errors import SessionctxError
-
-Scope: TypeAlias = Literal["block", "entity", "all"]
-"""How much of what a path leads to, as in the trustless gateway specification (``dag-scope``)."""
 
 STRIPE: Final = 4 * 1024 * 1024
 """Bytes that one CAR should bring at most, as far as they are known before: more is divided among the peers."""
@@ -88,7 +85,7 @@ class Sweep:
     """Bytes in all, by what is said of it."""
     follow: Follow = everything
     path: str = ""
-    scope: Scope = "all"
+    scope: DagScope = "all"
     span: str | None = None
     exact: bool = True
     """Whether all that `follow` leads to will come; otherwise some of that may not."""

@@ -5,22 +5,17 @@ Source: trustless gateway specification, https://specs.ipfs.tech/http-gateways/t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, cast
+from typing import cast
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 import attrs
 
-from sessionctx.content import CID
-from sessionctx.errors import InvalidCID
+from sessionctx.content import CID, DAG_SCOPES, ByteRange, DagScope
+from sessionctx.errors import DecodeError, InvalidCID
 from sessionctx.serve.accept import SERVED, NotOffered, Wanted, negotiate
 from sessionctx.serve.asgi import Scope, headers_of
-
-DagScope = Literal["block", "entity", "all"]
-_SCOPES: tuple[DagScope, ...] = ("block", "entity", "all")
-_SPAN = re.compile(r"(-?[0-9]{1,18}):(-?[0-9]{1,18}|\*)", re.ASCII)
 
 
 class Refused(Exception):
@@ -47,7 +42,7 @@ class Request:
     wanted: Wanted
     scope: DagScope
     span: str | None
-    """``entity-bytes`` as it was given."""
+    """``entity-bytes``."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
     search: str = ""
@@ -131,17 +126,12 @@ def _query(search: str) -> dict[str, str]:
 
 def _shape(query: Mapping[str, str]) -> tuple[DagScope, str | None]:
     span = query.get("entity-bytes")
-    if span is not None and not _SPAN.fullmatch(span):
-        raise Refused(400, "entity-bytes is from:to, two whole numbers, or * for the end: entity-bytes=0:1023.")
-    if span is not None and _backwards(span):
-        raise Refused(400, f"entity-bytes={span} ends before it begins: it is from:to.")
+    try:
+        wanted = None if span is None else str(ByteRange.parse(span))
+    except DecodeError as error:
+        raise Refused(400, f"entity-bytes={error}, as in entity-bytes=0:1023.") from None
     name = query.get("dag-scope", "all")
-    for known in _SCOPES:
+    for known in DAG_SCOPES:
         if name == known:
-            return ("entity", span) if span is not None else (known, None)
+            return (known, None) if wanted is None else ("entity", wanted)
     raise Refused(400, f"dag-scope is block, entity or all, not {name[:40]!r}.")
-
-
-def _backwards(span: str) -> bool:
-    first, _, last = span.partition(":")
-    return last != "*" and first.startswith("-") == last.startswith("-") and int(first) > int(last)

@@ -6,10 +6,9 @@ import attrs
 
 from sessionctx import session
 from sessionctx.blocks import MemoryBlockstore
-from sessionctx.content import CID, Block
+from sessionctx.content import CID, Block, DagScope
 from sessionctx.dag import car_stream
 from sessionctx.errors import BadAnswer, BlockNotFound, NotFound, NotHere, PeerError, SessionctxError
-from sessionctx.transports import Scope
 
 __all__ = ["Listing", "Question", "Recorder", "make_listing"]
 
@@ -20,7 +19,7 @@ class Question:
 
     cid: CID
     path: str = ""
-    scope: Scope = "all"
+    scope: DagScope = "all"
     span: str | None = None
 
 

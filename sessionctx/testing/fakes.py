@@ -12,11 +12,11 @@ from typing import Self
 import attrs
 import trio
 
-from sessionctx.content import CID, Block
+from sessionctx.content import CID, Block, DagScope
 from sessionctx.errors import NotHere, PeerError, PeerFailed, Stalled
 from sessionctx.testing.answers import wrong
 from sessionctx.testing.line import CHUNK, Line
-from sessionctx.transports import Can, CarAnswer, Progress, Scope
+from sessionctx.transports import Can, CarAnswer, Progress
 
 
 @attrs.define(eq=False)
@@ -94,7 +94,7 @@ class FakePeer:
         cid: CID,
         *,
         path: str = "",
-        scope: Scope = "all",
+        scope: DagScope = "all",
         span: str | None = None,
         progress: Progress | None = None,
     ) -> AbstractAsyncContextManager[CarAnswer]:

@@ -11,14 +11,14 @@ from typing import Final, Literal, TypedDict
 import attrs
 import trio
 
-from sessionctx.content import CID, Block
+from sessionctx.content import CID, Block, DagScope
 from sessionctx.errors import NotHere, PeerError, PeerFailed
 from sessionctx.testing.answers import Body, CarBody, SimulatedCar, Surroundings, wrong
 from sessionctx.testing.cars import Question
 from sessionctx.testing.chance import Chance, dice, draw
 from sessionctx.testing.fates import Asked, Fate, Fault
 from sessionctx.testing.line import CHUNK, Line
-from sessionctx.transports import Can, CarAnswer, Progress, Scope
+from sessionctx.transports import Can, CarAnswer, Progress
 
 __all__ = ["Options", "SimulatedPeer", "Traffic"]
 
@@ -126,7 +126,7 @@ class SimulatedPeer:
         cid: CID,
         *,
         path: str = "",
-        scope: Scope = "all",
+        scope: DagScope = "all",
         span: str | None = None,
         progress: Progress | None = None,
     ) -> AbstractAsyncContextManager[CarAnswer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessionctx.transports.address import Address
-from sessionctx.transports.base import Can, CarAnswer, Progress, Scope, Transport
+from sessionctx.transports.base import Can, CarAnswer, Progress, Transport
 from sessionctx.transports.gateway import GatewayTransport
 from sessionctx.transports.headers import retry_after
 from sessionctx.transports.http import HTTP, PoolTransport
@@ -21,7 +21,6 @@ __all__ = [
     "Provider",
     "Router",
     "Routing",
-    "Scope",
     "Transport",
     "open_transport",
     "retry_after",

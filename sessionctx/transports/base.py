@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 import attrs
 
-from sessionctx.content import CID
+from sessionctx.content import CID, DagScope
 
 Progress: TypeAlias = Callable[[int], None]
 """Called with each number of fresh body bytes as they arrive; plain, quick, and it does not raise.
@@ -16,9 +16,6 @@ Progress: TypeAlias = Callable[[int], None]
 Called with 0 when a request goes out that had to wait for its turn on our side (for a connection, at the limit of those
 to its endpoint): the time before that is not the peer's latency. What needs no wait is sent without that call.
 """
-
-Scope: TypeAlias = Literal["block", "entity", "all"]
-"""How much of a DAG a CAR shall hold: the last block of the path, what it stands for (a file, a listing), or all."""
 
 
 @attrs.frozen
@@ -98,7 +95,7 @@ class Transport(Protocol):
         cid: CID,
         *,
         path: str = "",
-        scope: Scope = "all",
+        scope: DagScope = "all",
         span: str | None = None,
         progress: Progress | None = None,
     ) -> AbstractAsyncContextManager[CarAnswer]:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import trio
 
-from sessionctx.content import CID, MAX_BLOCK, CarDecoder, verify
+from sessionctx.content import CID, MAX_BLOCK, ByteRange, CarDecoder, DagScope, verify
 from sessionctx.errors import (
     BadAnswer,
     Busy,
@@ -31,7 +31,7 @@ from sessionctx.errors import (
     PeerFailed,
 )
 from sessionctx.transports.address import Address
-from sessionctx.transports.base import Can, CarAnswer, Progress, Scope
+from sessionctx.transports.base import Can, CarAnswer, Progress
 from sessionctx.transports.headers import asked_to_wait, content_type, shown
 from sessionctx.transports.http import HTTP, Response
 
@@ -41,7 +41,6 @@ PROBE: Final = CID.parse("bafkqaaa")
 """The empty identity CID: every gateway can answer it, from the name alone."""
 
 _WORDS: Final = re.compile(rb"[\t\n\r -~]{8,}\Z")
-_SPAN: Final = re.compile(r"-?[0-9]+:(\*|-?[0-9]+)")
 
 
 class GatewayTransport:
@@ -92,7 +91,7 @@ class GatewayTransport:
         cid: CID,
         *,
         path: str = "",
-        scope: Scope = "all",
+        scope: DagScope = "all",
         span: str | None = None,
         progress: Progress | None = None,
     ) -> AbstractAsyncContextManager[CarAnswer]:
@@ -235,12 +234,7 @@ def _ignore(_size: int) -> None:
     """Take note of no progress."""
 
 
-def _car_target(cid: CID, path: str, scope: Scope, span: str | None) -> str:
+def _car_target(cid: CID, path: str, scope: DagScope, span: str | None) -> str:
     where = "".join("/" + quote(name, safe="", errors="surrogateescape") for name in path.split("/") if name)
-    if span is None:
-        part = f"dag-scope={scope}"
-    elif _SPAN.fullmatch(span):
-        part = f"dag-scope=entity&entity-bytes={span}"
-    else:
-        raise ValueError(f"{span!r} is no byte range: write from:to, where to may be *")
+    part = f"dag-scope={scope}" if span is None else f"dag-scope=entity&entity-bytes={ByteRange.parse(span)}"
     return f"/ipfs/{cid}{where}?format=car&{part}&car-version=1&car-order=dfs&car-dups=n"

@@ -130,6 +130,9 @@ async def test_a_chain_longer_than_the_limit_is_an_error_unless_allowed(store, c
     assert len(sections(await car_of(store, blocks[-1].cid, max_depth=20))[1]) == 21
     with pytest.raises(DagTooDeep):
         await car_of(store, blocks[-1].cid, max_depth=19)
+    assert len(sections(await car_of(store, blocks[-1].cid, path="0/0", max_depth=18))[1]) == 21  # below its end
+    with pytest.raises(DagTooDeep):
+        await car_of(store, blocks[-1].cid, path="0/0", max_depth=17)
 
 
 async def test_names_that_hold_their_data_are_left_out(store, cbor):
@@ -214,9 +217,11 @@ def test_a_range_of_bytes_needs_the_blocks_that_hold_them(size, first, last, pla
     play(main)
 
 
-@pytest.mark.parametrize("span", ["", "5", "a:b", "1:2:3", "*:5", ":", "5:2", "-2:-5"])
+@pytest.mark.parametrize(
+    "span", ["", "5", "a:b", "1:2:3", "*:5", ":", "5:2", "-2:-5", "1_0:+20", " 1:2", "٣:٤", "0:" + "9" * 19]
+)
 async def test_a_range_that_is_none_is_refused(store, span):
-    with pytest.raises(DecodeError, match="no range of bytes"):
+    with pytest.raises(DecodeError, match="no byte range"):
         car_stream(store, Block.of(b"").cid, span=span)
 
 

@@ -95,15 +95,6 @@ class Sub:
     place: Place
 
 
-def shard_links(data: unixfs.Data | None, links: tuple[PBLink, ...]) -> Iterator[tuple[PBLink, str | None]]:
-    """Give each link of a shard with the name of its entry, or None if it leads to a shard; nothing is checked."""
-    fanout = (data.fanout if data is not None else None) or 0
-    digits = _digits(fanout) if 8 <= fanout <= MAX_FANOUT else 0
-    for link in links:
-        name = link.name or ""
-        yield link, name[digits:] if len(name) > digits else None
-
-
 class Shard:
     """One shard, checked: its links match its bitfield, and each name hangs where its hash says."""
 
