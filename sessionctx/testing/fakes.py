@@ -87,7 +87,7 @@ class FakePeer:
             await trio.sleep_until(self._line.book(size, trio.current_time(), self.rate))
             sent += size
             if progress is not None:
-                progress(size)
+                progress.came(size)
 
     def car(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, Self, TypeAlias
 
@@ -10,12 +9,21 @@ import attrs
 
 from sessionctx.content import CID
 
-Progress: TypeAlias = Callable[[int], None]
-"""Called with each number of fresh body bytes as they arrive; plain, quick, and it does not raise.
 
-Called with 0 when a request goes out that had to wait for its turn on our side (for a connection, at the limit of those
-to its endpoint): the time before that is not the peer's latency. What needs no wait is sent without that call.
-"""
+class Progress(Protocol):
+    """Whoever wants to know how a request gets on. Both calls are plain and quick, and do not raise."""
+
+    def sent(self) -> None:
+        """It goes out now, after a wait for its turn on our side: the time before that is not the peer's latency.
+
+        (For a connection, say, at the limit of those to its endpoint.) What need not wait goes out without this call.
+        """
+        ...
+
+    def came(self, count: int) -> None:
+        """So many fresh bytes of the body have come, at least one."""
+        ...
+
 
 Scope: TypeAlias = Literal["block", "entity", "all"]
 """How much of a DAG a CAR shall hold: the last block of the path, what it stands for (a file, a listing), or all."""

@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from typing import Final, Self
 from urllib.parse import quote
 
@@ -82,7 +81,7 @@ class GatewayTransport:
             f"/ipfs/{cid}?format=raw", accept=RAW_TYPE, limit=MAX_BLOCK, progress=progress
         ) as response:
             self._typed(response, RAW_TYPE)
-            data = await response.read(progress)
+            data = await response.read(None if progress is None else progress.came)
             if not response.framed:
                 self._check_whole(cid, data)
             return data
@@ -122,7 +121,7 @@ class GatewayTransport:
             headers={"Accept": accept},
             authorization=self._address.authorization,
             limit=limit,
-            waited=progress and partial(progress, 0),
+            waited=None if progress is None else progress.sent,
         )
 
     def _check_whole(self, cid: CID, data: bytes) -> None:
@@ -180,7 +179,7 @@ class _Car:
         self.dups: Final = {"y": True, "n": False}.get(parameters.get("dups", ""))
         self._response = response
         self._peer = peer
-        self._count = progress or _ignore
+        self._progress = progress
         self._last = b""
         self._decoder = CarDecoder()
         self._ready: deque[tuple[CID, bytes]] = deque()
@@ -209,7 +208,8 @@ class _Car:
             self._decoder.feed(b"")  # a fault behind the last blocks is told now, without waiting for the peer
             self._last = await anext(self._response, b"")
             if self._last:
-                self._count(len(self._last))
+                if self._progress is not None:
+                    self._progress.came(len(self._last))
                 self._ready.extend(self._decoder.feed(self._last))
             else:
                 self._decoder.finish()
@@ -229,10 +229,6 @@ def _best_in_flight(http: HTTP) -> int:
     """Return how many requests at once serve a gateway well: more than our connections would only wait for them."""
     usual = Can().best_in_flight
     return usual if http.client is not None else min(usual, http.connections)
-
-
-def _ignore(_size: int) -> None:
-    """Take note of no progress."""
 
 
 def _car_target(cid: CID, path: str, scope: Scope, span: str | None) -> str:

@@ -151,7 +151,7 @@ class Asked:
         await trio.sleep(self._waits.pop(0) if self._waits else 0)
         if self._data is None:
             raise NotHere("fake://one does not have it", peer=self.public)
-        progress(1)
+        progress.came(1)
         await trio.sleep(100)
         return self._data
 

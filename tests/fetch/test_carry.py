@@ -138,7 +138,7 @@ class Odd:
         async for name, data in pairs:
             self.sections += 1
             if progress is not None:
-                progress(len(data) + 40)
+                progress.came(len(data) + 40)
             yield name, data
 
 
