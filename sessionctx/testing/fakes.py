@@ -58,6 +58,11 @@ class FakePeer:
         """Its address; it has no secrets."""
         return self.url
 
+    @property
+    def endpoint(self) -> str:
+        """Its address; it shares nothing."""
+        return self.url
+
     async def block(self, cid: CID, *, progress: Progress | None = None) -> bytes:
         """Answer as it was told to."""
         number = len(self.asked)

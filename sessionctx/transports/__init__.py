@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sessionctx.transports.address import Address
+from sessionctx.transports.address import Address, normalised
 from sessionctx.transports.base import Can, CarAnswer, Progress, Scope, Transport
 from sessionctx.transports.gateway import GatewayTransport
 from sessionctx.transports.headers import retry_after
@@ -23,6 +23,7 @@ __all__ = [
     "Routing",
     "Scope",
     "Transport",
+    "normalised",
     "open_transport",
     "retry_after",
 ]

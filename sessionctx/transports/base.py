@@ -31,10 +31,8 @@ Scope: TypeAlias = Literal["block", "entity", "all"]
 
 @attrs.frozen
 class Can:
-    """What a transport can do; nobody finds out by catching exceptions."""
+    """What a transport can do beyond single blocks; nobody finds out by catching exceptions."""
 
-    raw: bool = True
-    """Single blocks, with :meth:`Transport.block`."""
     car: bool = False
     """Whole DAGs in one answer, with :meth:`Transport.car`."""
     best_in_flight: int = 8
@@ -89,6 +87,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def endpoint(self) -> str:
+        """What this peer may share with others: their windows and rests belong to it. If it shares nothing, its url."""
+        ...
+
+    @property
     def can(self) -> Can:
         """What this peer can be asked for."""
         ...
@@ -113,6 +116,7 @@ class Transport(Protocol):
         """Ask for many blocks in one answer: those from *cid* along *path*, and of what is there those in *scope*.
 
         *span* is a byte range of a file, ``"from:to"`` (to is inclusive, ``*`` is the end, negative counts from the
-        end); it implies the scope ``"entity"``. Entering raises like :meth:`block`.
+        end); it implies the scope ``"entity"``. Entering raises like :meth:`block`. It is called where ``can.car`` is
+        true, and nowhere else.
         """
         ...

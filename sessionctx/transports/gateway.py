@@ -53,7 +53,7 @@ class GatewayTransport:
     def __init__(self, url: str, *, http: HTTP | None = None, can: Can | None = None) -> None:
         self._address = Address.parse(url)
         self._http = http or HTTP()
-        self.can: Final = can or Can(raw=True, car=True, best_in_flight=_best_in_flight(self._http))
+        self.can: Final = can or Can(car=True, best_in_flight=_best_in_flight(self._http))
         """A gateway that has no CARs says so only when asked for one (:exc:`BadAnswer`)."""
 
     def __repr__(self) -> str:

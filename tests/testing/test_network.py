@@ -85,9 +85,9 @@ async def all_at_once(*calls):
 
 
 def test_a_simulated_peer_is_a_transport():
-    _, peer = network_with(can=Can(raw=True))
+    _, peer = network_with(can=Can())
     transport: Transport = peer
-    assert (transport.url, transport.public, transport.can) == ("sim://a", "sim://a", Can(raw=True))
+    assert (transport.url, transport.public, transport.can) == ("sim://a", "sim://a", Can())
 
 
 async def test_an_answer_takes_latency_and_size_over_rate(autojump_clock):
@@ -573,7 +573,7 @@ async def test_who_sends_no_cars_says_so(autojump_clock):
     _, peer = network_with(fates.without_cars(), blocks=FILE.blocks)
     assert await read(peer, FILE.root) == ([], BadAnswer)
     assert (await outcome(peer, FILE.blocks[0]))[0] == "right"
-    _, peer = network_with(can=Can(raw=True, car=False))
+    _, peer = network_with(can=Can(car=False))
     with pytest.raises(PeerFailed):
         peer.car(FILE.root)
 

@@ -101,7 +101,7 @@ async def test_a_prefix_and_credentials(peer):
 
 def test_what_it_can_do():
     gateway: Transport = GatewayTransport("https://example.org")
-    assert gateway.can == Can(raw=True, car=True)
+    assert gateway.can == Can(car=True)
     assert not GatewayTransport("https://example.org", can=Can()).can.car
     assert GatewayTransport("https://example.org", http=HTTP(connections=3)).can.best_in_flight == 3
     with pytest.raises(InvalidPeer, match="write https://example"):
