@@ -97,15 +97,24 @@ async def _tried(transport: Transport, ask: Callable[[], Awaitable[None]], secon
 
 async def _time_block(transport: Transport, cid: CID) -> float:
     """Get the block; return the seconds to its first byte."""
-    began = trio.current_time()
-    first = 0.0
+    wait = _Wait(trio.current_time())
+    _check(transport, cid, await transport.block(cid, progress=wait))
+    return (wait.first or trio.current_time()) - wait.began
 
-    def progress(_: int) -> None:
-        nonlocal first
-        first = first or trio.current_time()
 
-    _check(transport, cid, await transport.block(cid, progress=progress))
-    return (first or trio.current_time()) - began
+@attrs.define
+class _Wait:
+    """From the question to the first byte of its answer."""
+
+    began: float
+    first: float = 0.0
+
+    def sent(self) -> None:
+        self.began = trio.current_time()
+
+    def came(self, count: int) -> None:
+        del count
+        self.first = self.first or trio.current_time()
 
 
 async def _check_car(transport: Transport, cid: CID) -> None:

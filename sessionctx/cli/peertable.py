@@ -136,7 +136,6 @@ class Live:
 
 def rows(session: Session, kinds: Mapping[str, str]) -> list[Row]:
     """What is known of the peers now, in the order of *kinds*."""
-    order = list(kinds)
-    known = [(peer.url.rstrip("/"), peer) for peer in peers.statistics(session)]
-    known.sort(key=lambda pair: order.index(pair[0]) if pair[0] in kinds else len(order))
-    return [{"kind": kinds.get(url, "-"), **attrs.asdict(peer)} for url, peer in known]
+    order = {url: place for place, url in enumerate(kinds)}
+    known = sorted(peers.statistics(session), key=lambda peer: order.get(peer.url, len(order)))
+    return [{"kind": kinds.get(peer.url, "-"), **attrs.asdict(peer)} for peer in known]

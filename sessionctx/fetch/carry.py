@@ -121,7 +121,7 @@ class Carry:
     async def _receive(self, request: Request) -> None:
         sweep, record = self.sweep, request.ask.record
         transport = self.fetcher.met.transport(record)
-        asked = transport.car(sweep.root, path=sweep.path, scope=sweep.scope, span=sweep.span, progress=request.arrived)
+        asked = transport.car(sweep.root, path=sweep.path, scope=sweep.scope, span=sweep.span, progress=request)
         try:
             async with asked as answer:
                 await self._take_in(answer, request)

@@ -64,8 +64,7 @@ class Acquaintances:
 
     def welcome(self, transport: Transport) -> Record:
         """Take in a peer by the transport that asks it; one that lied before is known for that."""
-        endpoint: str = getattr(transport, "endpoint", "")  # a transport of somebody's own need not say
-        peer = Peer(transport.url, transport.public, transport.can.best_in_flight, endpoint)
+        peer = Peer(transport.url, transport.public, transport.can.best_in_flight, transport.endpoint)
         record = self._ledger.add(peer)
         if not transport.can.car:
             record.cars = False
@@ -105,6 +104,8 @@ class Acquaintances:
 
 
 def _own_transport(peer: HasUrl) -> Transport:
-    if callable(getattr(peer, "block", None)) and hasattr(peer, "can"):
-        return cast("Transport", peer)
-    raise TypeError(f"{peer!r} has a url but is no Transport; give its address as text instead")
+    missing = [name for name in ("public", "endpoint", "can", "block") if not hasattr(peer, name)]
+    if missing:
+        lacks = ", ".join(missing)
+        raise TypeError(f"{peer!r} has a url but no {lacks}: see sessionctx.transports.Transport; or give its address")
+    return cast("Transport", peer)

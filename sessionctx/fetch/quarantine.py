@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from sessionctx.peers import Peer
+from sessionctx.transports import normalised
 
 log = logging.getLogger("sessionctx.fetch")
 
@@ -83,9 +84,10 @@ def pardon(url: str) -> None:
 
     Raises:
         LookupError: it is not in quarantine.
+        InvalidPeer: *url* is no address.
     """
-    liars = _here().liars
-    found = [address for address, liar in liars.items() if url.rstrip("/") in (address, liar.url)]
+    liars, same = _here().liars, normalised(url)
+    found = [address for address, liar in liars.items() if same in (address, liar.url)]
     if not found:
         raise LookupError(f"that peer is not in quarantine; those that are: {[liar.url for liar in liars.values()]}")
     for address in found:

@@ -89,7 +89,11 @@ class Request:
                 return False
         return True
 
-    def arrived(self, count: int) -> None:
+    def sent(self) -> None:
+        """It goes out only now."""
+        self.ask.sent(trio.current_time())
+
+    def came(self, count: int) -> None:
         """Some bytes have come."""
         self.ask.arrived(count, trio.current_time())
         self._all.session.account.received(count)
@@ -98,7 +102,7 @@ class Request:
         """It brought what it was asked for, *size* bytes; *timed* if it was known how many these would be."""
         now, ask = trio.current_time(), self.ask
         if ask.received < size:
-            self.arrived(size - ask.received)  # a transport that does not tell how it gets on
+            self.came(size - ask.received)  # a transport that does not tell how it gets on
         self._over(wasted)
         ask.found(now, timed=timed)
         self._all.tell(events.Answered, self._peer, self.job.cid, size, now - ask.began, self.job.what)

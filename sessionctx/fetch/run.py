@@ -181,7 +181,7 @@ class Fetcher:
     async def _ask(self, job: Job, ask: Ask) -> None:
         """Ask one peer for one block, verify what it sends, and note how it went."""
         with Request(self.requests, job, ask) as request:
-            data = await self.met.transport(ask.record).block(job.cid, progress=request.arrived)
+            data = await self.met.transport(ask.record).block(job.cid, progress=request)
             await check(job.cid, data)
             request.found(len(data), wasted=0 if job.block is None else ask.received)
             open_up(ask.record, self.pool.size)

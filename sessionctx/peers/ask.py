@@ -70,14 +70,15 @@ class Ask:
             each.in_flight += 1
         record.line.changed()
 
+    def sent(self, now: float) -> None:
+        """It has waited for our own connections, and goes out only now."""
+        if not self._begun:
+            self.late_at += now - self.began
+            self.began = self.last_heard = now
+
     def arrived(self, count: int, now: float) -> None:
-        """Note *count* fresh bytes; none, if it has waited for our own connections, and goes out only now."""
+        """Note *count* fresh bytes."""
         record = self.record
-        if not count:
-            if not self._begun:
-                self.late_at += now - self.began
-                self.began = self.last_heard = now
-            return
         self.received += count
         self.last_heard = now
         for each in record.lineage:

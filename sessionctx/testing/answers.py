@@ -97,7 +97,7 @@ class Body:
         self.sent += part
         self.peer.sends(part)
         if self._progress is not None:
-            self._progress(part)
+            self._progress.came(part)
         return part
 
     async def wait_until(self, moment: float) -> None:

@@ -58,6 +58,11 @@ class FakePeer:
         """Its address; it has no secrets."""
         return self.url
 
+    @property
+    def endpoint(self) -> str:
+        """Its address; it shares nothing."""
+        return self.url
+
     async def block(self, cid: CID, *, progress: Progress | None = None) -> bytes:
         """Answer as it was told to."""
         number = len(self.asked)
@@ -87,7 +92,7 @@ class FakePeer:
             await trio.sleep_until(self._line.book(size, trio.current_time(), self.rate))
             sent += size
             if progress is not None:
-                progress(size)
+                progress.came(size)
 
     def car(
         self,

@@ -74,7 +74,7 @@ class SimulatedPeer:
     """What can go wrong; see `sessionctx.testing.fates`."""
     patience: float = 30.0
     """For how many seconds a silent answer is waited for; then it is `Stalled`, as with a real transport."""
-    can: Can = attrs.field(factory=lambda: Can(raw=True, car=True))
+    can: Can = attrs.field(factory=lambda: Can(car=True))
     """What it says that it can do. For one that says too much see `sessionctx.testing.fates.without_cars`."""
     order: Literal["dfs", "unk"] = "dfs"
     """In which order the blocks of a CAR come: depth first, or (``unk``) shuffled."""
@@ -97,6 +97,11 @@ class SimulatedPeer:
     @property
     def public(self) -> str:
         """Its address; it has no secrets."""
+        return self.url
+
+    @property
+    def endpoint(self) -> str:
+        """Its address; it shares nothing."""
         return self.url
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sessionctx.transports.address import Address
+from sessionctx.transports.address import Address, normalised
 from sessionctx.transports.base import Can, CarAnswer, Progress, Transport
 from sessionctx.transports.gateway import GatewayTransport
 from sessionctx.transports.headers import retry_after
@@ -22,6 +22,7 @@ __all__ = [
     "Router",
     "Routing",
     "Transport",
+    "normalised",
     "open_transport",
     "retry_after",
 ]

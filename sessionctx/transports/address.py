@@ -87,6 +87,11 @@ class Address:
         return f"{self.scheme}://{userinfo}{self.host}{port}{self.path}"
 
 
+def normalised(url: str) -> str:
+    """Return an ``http`` or ``https`` URL in the one form in which addresses are compared; others as they are."""
+    return Address.parse(url).url if scheme_of(url) in _PORTS else url
+
+
 def scheme_of(text: str) -> str:
     """Return the scheme of a URL in lower case; :exc:`InvalidPeer` if *text* is no URL."""
     match = _SCHEME.match(text)

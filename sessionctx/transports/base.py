@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, Self, TypeAlias
+from typing import Protocol, Self
 
 import attrs
 
 from sessionctx.content import CID, DagScope
 
-Progress: TypeAlias = Callable[[int], None]
-"""Called with each number of fresh body bytes as they arrive; plain, quick, and it does not raise.
 
-Called with 0 when a request goes out that had to wait for its turn on our side (for a connection, at the limit of those
-to its endpoint): the time before that is not the peer's latency. What needs no wait is sent without that call.
-"""
+class Progress(Protocol):
+    """Whoever wants to know how a request gets on. Both calls are plain and quick, and do not raise."""
+
+    def sent(self) -> None:
+        """It goes out now, after a wait for its turn on our side: the time before that is not the peer's latency.
+
+        (For a connection, say, at the limit of those to its endpoint.) What need not wait goes out without this call.
+        """
+        ...
+
+    def came(self, count: int) -> None:
+        """So many fresh bytes of the body have come, at least one."""
+        ...
 
 
 @attrs.frozen
 class Can:
-    """What a transport can do; nobody finds out by catching exceptions."""
+    """What a transport can do beyond single blocks; nobody finds out by catching exceptions."""
 
-    raw: bool = True
-    """Single blocks, with :meth:`Transport.block`."""
     car: bool = False
     """Whole DAGs in one answer, with :meth:`Transport.car`."""
     best_in_flight: int = 8
@@ -78,6 +83,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def endpoint(self) -> str:
+        """What this peer may share with others: their windows and rests belong to it. If it shares nothing, its url."""
+        ...
+
+    @property
     def can(self) -> Can:
         """What this peer can be asked for."""
         ...
@@ -102,6 +112,7 @@ class Transport(Protocol):
         """Ask for many blocks in one answer: those from *cid* along *path*, and of what is there those in *scope*.
 
         *span* is a byte range of a file, ``"from:to"`` (to is inclusive, ``*`` is the end, negative counts from the
-        end); it implies the scope ``"entity"``. Entering raises like :meth:`block`.
+        end); it implies the scope ``"entity"``. Entering raises like :meth:`block`. It is called where ``can.car`` is
+        true, and nowhere else.
         """
         ...

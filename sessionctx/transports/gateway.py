@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from typing import Final, Self
 from urllib.parse import quote
 
@@ -53,7 +52,7 @@ class GatewayTransport:
     def __init__(self, url: str, *, http: HTTP | None = None, can: Can | None = None) -> None:
         self._address = Address.parse(url)
         self._http = http or HTTP()
-        self.can: Final = can or Can(raw=True, car=True, best_in_flight=_best_in_flight(self._http))
+        self.can: Final = can or Can(car=True, best_in_flight=_best_in_flight(self._http))
         """A gateway that has no CARs says so only when asked for one (:exc:`BadAnswer`)."""
 
     def __repr__(self) -> str:
@@ -81,7 +80,7 @@ class GatewayTransport:
             f"/ipfs/{cid}?format=raw", accept=RAW_TYPE, limit=MAX_BLOCK, progress=progress
         ) as response:
             self._typed(response, RAW_TYPE)
-            data = await response.read(progress)
+            data = await response.read(None if progress is None else progress.came)
             if not response.framed:
                 self._check_whole(cid, data)
             return data
@@ -121,7 +120,7 @@ class GatewayTransport:
             headers={"Accept": accept},
             authorization=self._address.authorization,
             limit=limit,
-            waited=progress and partial(progress, 0),
+            waited=None if progress is None else progress.sent,
         )
 
     def _check_whole(self, cid: CID, data: bytes) -> None:
@@ -179,7 +178,7 @@ class _Car:
         self.dups: Final = {"y": True, "n": False}.get(parameters.get("dups", ""))
         self._response = response
         self._peer = peer
-        self._count = progress or _ignore
+        self._progress = progress
         self._last = b""
         self._decoder = CarDecoder()
         self._ready: deque[tuple[CID, bytes]] = deque()
@@ -208,7 +207,8 @@ class _Car:
             self._decoder.feed(b"")  # a fault behind the last blocks is told now, without waiting for the peer
             self._last = await anext(self._response, b"")
             if self._last:
-                self._count(len(self._last))
+                if self._progress is not None:
+                    self._progress.came(len(self._last))
                 self._ready.extend(self._decoder.feed(self._last))
             else:
                 self._decoder.finish()
@@ -228,10 +228,6 @@ def _best_in_flight(http: HTTP) -> int:
     """Return how many requests at once serve a gateway well: more than our connections would only wait for them."""
     usual = Can().best_in_flight
     return usual if http.client is not None else min(usual, http.connections)
-
-
-def _ignore(_size: int) -> None:
-    """Take note of no progress."""
 
 
 def _car_target(cid: CID, path: str, scope: DagScope, span: str | None) -> str:

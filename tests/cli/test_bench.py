@@ -141,17 +141,17 @@ def test_a_wrong_command_line_is_a_usage_error(cli, arguments):
 class Asked:
     """A transport with one block, which comes when it comes."""
 
-    url = public = "fake://one"
+    url = public = endpoint = "fake://one"
 
     def __init__(self, data, *, waits=(), can=None):
-        self.can = can or Can(raw=True, car=True)
+        self.can = can or Can(car=True)
         self._data, self._waits = data, list(waits)
 
     async def block(self, cid, *, progress=None):
         await trio.sleep(self._waits.pop(0) if self._waits else 0)
         if self._data is None:
             raise NotHere("fake://one does not have it", peer=self.public)
-        progress(1)
+        progress.came(1)
         await trio.sleep(100)
         return self._data
 
@@ -197,7 +197,7 @@ async def test_a_car_without_the_block_is_none(autojump_clock):
 
 
 async def test_nobody_is_asked_for_what_it_cannot_do(autojump_clock):
-    found = await ask(Asked(None, can=Can(raw=True, car=False)))
+    found = await ask(Asked(None, can=Can(car=False)))
     assert (found.raw, found.car, found.first_byte) == ("no", "no", None)
     assert "does not have it" in found.trouble
 

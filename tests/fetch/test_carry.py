@@ -26,7 +26,7 @@ from sessionctx.transports import Can
 KiB, MiB = 1024, 1024 * 1024
 HAMT = samples.folder(400, 3000, sharded=True)
 FLAT = samples.folder(220, 3000, sharded=False)
-PLAIN = Can(raw=True, car=False)
+PLAIN = Can(car=False)
 
 
 def network_of(sample, *peers, seed=1):
@@ -121,7 +121,8 @@ class Odd:
     pairs: Callable[[CID], AsyncIterator[tuple[CID, bytes]]]
     url: str = "sim://odd"
     public: str = "sim://odd"
-    can: Can = attrs.field(factory=lambda: Can(raw=True, car=True))
+    endpoint: str = "sim://odd"
+    can: Can = attrs.field(factory=lambda: Can(car=True))
     cars: int = 0
     sections: int = 0
 
@@ -138,7 +139,7 @@ class Odd:
         async for name, data in pairs:
             self.sections += 1
             if progress is not None:
-                progress(len(data) + 40)
+                progress.came(len(data) + 40)
             yield name, data
 
 

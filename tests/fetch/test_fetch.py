@@ -513,7 +513,7 @@ async def test_something_with_an_address_that_cannot_be_asked_is_a_type_error(bl
     class Thing:
         url = "thing://"
 
-    with session.begin(peers=[Thing()]), pytest.raises(TypeError, match="give its address as text"):
+    with session.begin(peers=[Thing()]), pytest.raises(TypeError, match="no public, endpoint, can, block: see"):
         await get(block(0).cid)
 
 

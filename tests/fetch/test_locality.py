@@ -33,7 +33,7 @@ def network_of(*, cars, latency=0.02):
     """Each peer has the top, and one of four subtrees."""
     network = Network(ALL.values(), seed=3)
     for n, part in enumerate(PARTS):
-        can = Can(raw=True, car=cars)
+        can = Can(car=cars)
         network.peer(f"{n}", [TOP, *part.blocks], latency=latency, rate=4 * MiB, can=can)
     return network
 
@@ -82,7 +82,7 @@ def test_a_no_is_remembered_for_the_session():
 def test_it_takes_about_as_long_as_with_one_peer_that_has_everything(cars, factor):
     """A walk is in one subtree, and so at one peer, at a time; block by block, it costs a try or two to find each."""
     alone = Network(ALL.values(), seed=3)
-    alone.peer("alone", latency=0.02, rate=4 * MiB, can=Can(raw=True, car=cars))
+    alone.peer("alone", latency=0.02, rate=4 * MiB, can=Can(car=cars))
     assert walked(network_of(cars=cars))[1] <= factor * walked(alone)[1]
 
 

@@ -89,7 +89,7 @@ def test_a_request_whose_lateness_moves_is_late_when_it_says():
     needs.add(job)
     job.asks.append(Ask(good, 1, 100, 0.0, predicted=1.0, late_at=2.0))
     needs.changed(job)
-    job.asks[0].arrived(0, 1.5)
+    job.asks[0].sent(1.5)
     needs.update(2.0)
     assert not needs.overdue
     needs.update(3.5)

@@ -95,7 +95,7 @@ def network_of(pool, blocks, seed=0, chunk=64 * KiB):
             latency=peer.latency,
             rate=peer.rate * MiB,
             faults=FAULTS[peer.fault],
-            can=Can(raw=True, car=True, best_in_flight=peer.most),
+            can=Can(car=True, best_in_flight=peer.most),
             chunk=chunk,
         )
     return network

@@ -14,7 +14,7 @@ from sessionctx.testing import samples
 from sessionctx.testing.fakes import FakePeer
 
 BLOCKS = samples.blocks(6, 5000)
-LIAR = "fake://liar"
+LIAR = "https://liar.example"
 
 
 def liar():
@@ -71,11 +71,12 @@ async def test_who_waits_for_it_alone_is_told(autojump_clock):
     assert [type(reason) for error in ended for reason in error.reasons.values()] == [Lied, Lied]
 
 
-async def test_a_pardon_lets_new_sessions_ask_again(autojump_clock):
+@pytest.mark.parametrize("spelling", [LIAR, LIAR.replace("https://l", "HTTPS://L") + ":443/"])
+async def test_a_pardon_lets_new_sessions_ask_again(spelling, autojump_clock):
     peer = liar()
     await lie(peer)
     peer.lies = False
-    pardon(LIAR)
+    pardon(spelling)
     assert quarantined() == ()
     with session.begin(peers=[peer]) as s:
         assert await fetch(s, BLOCKS[1].cid) == BLOCKS[1].data

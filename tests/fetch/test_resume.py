@@ -54,7 +54,7 @@ async def export(node, sample, tick):
 def network_of(sample, *, cars, speed=1, faults=()):
     network = Network(sample.blocks, seed=3)
     for n in range(2):
-        can = Can(raw=True, car=cars)
+        can = Can(car=cars)
         network.peer(f"{n}", latency=0.02 / speed, rate=2 * MiB * speed, can=can, faults=faults)
     return network
 

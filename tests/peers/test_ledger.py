@@ -317,9 +317,9 @@ def test_peers_at_one_endpoint_share_its_budget_and_its_rests(ask):
 
 def test_the_wait_for_our_own_connections_is_not_the_peers_latency(peer, ask):
     each = ask(Ledger().add(peer(0)), 0.0)
-    each.arrived(0, 5.0)  # it goes out only now
+    each.sent(5.0)
     each.arrived(10, 5.5)
     assert each.record.latency == 0.5
-    each.arrived(0, 6.0)  # says nothing any more
+    each.sent(6.0)  # says nothing any more
     each.found(6.0)
     assert each.record.latency == 0.5

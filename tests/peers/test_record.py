@@ -283,7 +283,7 @@ def test_a_rate_follows_a_fall_sooner_than_a_rise(record, ask):
     each = ask(record)
     now, rates = 0.0, []
     for rate in [1000.0] * 4 + [10.0] * 3 + [1000.0] * 3:
-        each.arrived(0, now)
+        each.sent(now)
         now += 1.0
         each.arrived(int(rate), now)
         rates.append(record.rate)

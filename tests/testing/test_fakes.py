@@ -8,6 +8,7 @@ import trio
 from sessionctx.content import Block, verify
 from sessionctx.errors import Busy, HashMismatch, NotHere, PeerFailed, Stalled
 from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.transport import Told
 from sessionctx.transports import Can, Transport
 
 KiB = 1024
@@ -15,7 +16,7 @@ BLOCKS = [Block.of(bytes([n]) * 32 * KiB) for n in range(4)]
 
 
 async def ask(peer, n=0, heard=None):
-    return await peer.block(BLOCKS[n].cid, progress=None if heard is None else heard.append)
+    return await peer.block(BLOCKS[n].cid, progress=heard)
 
 
 def test_a_fake_is_a_transport():
@@ -40,10 +41,10 @@ async def test_it_answers_after_its_latency(autojump_clock):
 
 async def test_an_empty_block_is_an_answer(autojump_clock):
     empty = Block.of(b"")
-    heard = []
+    heard = Told()
     peer = FakePeer.holding("fake://a", [empty])
-    assert await peer.block(empty.cid, progress=heard.append) == b""
-    assert heard == []
+    assert await peer.block(empty.cid, progress=heard) == b""
+    assert heard.sizes == []
 
 
 async def test_all_requests_share_its_line(autojump_clock):
@@ -74,10 +75,10 @@ async def test_a_cancelled_request_leaves_the_line_to_the_others(autojump_clock)
 
 
 async def test_progress_adds_up_to_the_answer(autojump_clock):
-    heard = []
+    heard = Told()
     await ask(FakePeer.holding("fake://a", BLOCKS), heard=heard)
-    assert sum(heard) == 32 * KiB
-    assert len(heard) > 1
+    assert heard.total == 32 * KiB
+    assert len(heard.sizes) > 1
 
 
 async def test_it_lies(autojump_clock):
@@ -88,13 +89,13 @@ async def test_it_lies(autojump_clock):
 
 
 async def test_it_falls_silent_until_patience_ends(autojump_clock):
-    heard = []
+    heard = Told()
     peer = FakePeer.holding("fake://a", BLOCKS, latency=0.0, stalls_after=20 * KiB, patience=5.0)
     with pytest.raises(Stalled, match="5 seconds") as caught:
         await ask(peer, heard=heard)
     assert caught.value.peer == "fake://a"
     assert trio.current_time() == 5.0
-    assert 0 < sum(heard) <= 20 * KiB
+    assert 0 < heard.total <= 20 * KiB
 
 
 async def test_it_fails_the_requests_that_it_is_told_to(autojump_clock):

@@ -30,6 +30,7 @@ from sessionctx.testing.chance import coin, dice, draw, harmonic_mean, lognormal
 from sessionctx.testing.fates import Fate
 from sessionctx.testing.line import Line
 from sessionctx.testing.network import Network, simulate
+from sessionctx.testing.transport import Told
 from sessionctx.transports import Can, Transport
 
 KiB = 1024
@@ -48,7 +49,7 @@ def network_with(*faults, blocks=BLOCKS, seed=0, **options):
 async def outcome(peer, block, heard=None):
     """What becomes of one request, and when."""
     try:
-        data = await peer.block(block.cid, progress=None if heard is None else heard.append)
+        data = await peer.block(block.cid, progress=heard)
     except PeerError as error:
         assert error.peer == "sim://a" or peer.url != "sim://a"
         return type(error), trio.current_time()
@@ -84,17 +85,17 @@ async def all_at_once(*calls):
 
 
 def test_a_simulated_peer_is_a_transport():
-    _, peer = network_with(can=Can(raw=True))
+    _, peer = network_with(can=Can())
     transport: Transport = peer
-    assert (transport.url, transport.public, transport.can) == ("sim://a", "sim://a", Can(raw=True))
+    assert (transport.url, transport.public, transport.can) == ("sim://a", "sim://a", Can())
 
 
 async def test_an_answer_takes_latency_and_size_over_rate(autojump_clock):
     network, peer = network_with(latency=0.5, rate=32 * KiB)
-    heard = []
+    heard = Told()
     assert await outcome(peer, BLOCKS[0], heard) == ("right", 1.5)
-    assert sum(heard) == 32 * KiB == network.traffic.bytes
-    assert len(heard) > 1
+    assert heard.total == 32 * KiB == network.traffic.bytes
+    assert len(heard.sizes) > 1
 
 
 async def test_the_first_requests_pay_for_their_connections(autojump_clock):
@@ -146,9 +147,9 @@ async def test_a_rate_that_is_changed_counts_from_then_on(autojump_clock):
 
 async def test_a_peer_in_bigger_pieces_takes_as_long(autojump_clock):
     _, peer = network_with(latency=0.0, rate=32 * KiB, chunk=1024 * KiB)
-    heard = []
+    heard = Told()
     assert await outcome(peer, BLOCKS[0], heard) == ("right", 1.0)
-    assert heard == [32 * KiB]
+    assert heard.sizes == [32 * KiB]
 
 
 async def test_a_cancelled_request_leaves_nothing_behind(autojump_clock):
@@ -317,22 +318,22 @@ async def test_silence_ends_when_nobody_waits_any_longer(autojump_clock):
 
 async def test_an_answer_stalls_after_so_many_bytes_and_goes_on(autojump_clock):
     _, peer = network_with(fates.stalling(after=20_000, seconds=3.0), **INSTANT)
-    heard = []
+    heard = Told()
     assert await outcome(peer, BLOCKS[0], heard) == ("right", 3.0)
-    assert heard == [16 * KiB, 20_000 - 16 * KiB, 32 * KiB - 20_000]
+    assert heard.sizes == [16 * KiB, 20_000 - 16 * KiB, 32 * KiB - 20_000]
     _, peer = network_with(fates.stalling(after=20_000), **INSTANT)
-    heard = []
+    heard = Told()
     assert (await outcome(peer, BLOCKS[0], heard))[0] == Stalled
-    assert sum(heard) == 20_000 == peer.traffic.bytes
+    assert heard.total == 20_000 == peer.traffic.bytes
 
 
 @pytest.mark.parametrize("fault", [fates.truncating, fates.resetting])
 @pytest.mark.parametrize("after", [0, 1, 16 * KiB, 20_000])
 async def test_an_answer_ends_after_so_many_bytes(fault, after, autojump_clock):
     _, peer = network_with(fault(after=after))
-    heard = []
+    heard = Told()
     assert (await outcome(peer, BLOCKS[0], heard))[0] == PeerFailed
-    assert sum(heard) == after
+    assert heard.total == after
 
 
 async def test_what_ends_before_its_fault_is_whole(autojump_clock):
@@ -502,12 +503,12 @@ async def test_a_car_of_a_span_holds_what_it_touches(autojump_clock):
 
 async def test_a_car_comes_at_the_rate_of_the_line(autojump_clock):
     network, peer = network_with(blocks=FILE.blocks, latency=1.0, rate=1000.0)
-    heard = []
-    found, _ = await read(peer, FILE.root, progress=heard.append)
+    heard = Told()
+    found, _ = await read(peer, FILE.root, progress=heard)
     size = sum(len(data) for _, data in found)
-    assert sum(heard) == network.traffic.bytes
-    assert size < sum(heard) < size + 45 * len(found) + 100
-    assert trio.current_time() == pytest.approx(1.0 + sum(heard) / 1000)
+    assert heard.total == network.traffic.bytes
+    assert size < heard.total < size + 45 * len(found) + 100
+    assert trio.current_time() == pytest.approx(1.0 + heard.total / 1000)
     assert (network.traffic.cars, network.traffic.blocks) == (1, 0)
 
 
@@ -572,7 +573,7 @@ async def test_who_sends_no_cars_says_so(autojump_clock):
     _, peer = network_with(fates.without_cars(), blocks=FILE.blocks)
     assert await read(peer, FILE.root) == ([], BadAnswer)
     assert (await outcome(peer, FILE.blocks[0]))[0] == "right"
-    _, peer = network_with(can=Can(raw=True, car=False))
+    _, peer = network_with(can=Can(car=False))
     with pytest.raises(PeerFailed):
         peer.car(FILE.root)
 

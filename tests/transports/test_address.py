@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx.errors import InvalidPeer
-from sessionctx.transports import Address
+from sessionctx.transports import Address, normalised
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,11 @@ from sessionctx.transports import Address
 def test_spellings_of_an_address(text, public):
     assert Address.parse(text).public == Address.parse(text).url == public
     assert Address.parse(public) == Address.parse(text)
+    assert normalised(text) == normalised(public) == public
+
+
+def test_an_address_of_another_kind_is_in_no_other_form():
+    assert normalised("shelf://Mine/") == "shelf://Mine/"
 
 
 @pytest.mark.parametrize(

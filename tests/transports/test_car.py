@@ -7,6 +7,7 @@ import trio
 
 from sessionctx.content import CID, MAX_BLOCK, car
 from sessionctx.errors import BadAnswer, CarError, CarTruncated, PeerFailed, SessionctxError, Stalled
+from sessionctx.testing.transport import Told
 from sessionctx.transports import HTTP, GatewayTransport
 
 BLOCKS = [(CID.of(data), data) for data in (b"one", b"two" * 20, b"three" * 40)]
@@ -39,14 +40,14 @@ async def blocks_before(error: type[SessionctxError], match: str, url: str, **op
 
 async def test_a_car(peer):
     there = await peer(peer.says(peer.reply(WHOLE, kind=KIND)))
-    sizes = []
-    async with GatewayTransport(there.url).car(BLOCKS[0][0], progress=sizes.append) as answer:
+    told = Told()
+    async with GatewayTransport(there.url).car(BLOCKS[0][0], progress=told) as answer:
         assert (answer.order, answer.dups, answer.roots) == ("dfs", False, None)
         assert [section async for section in answer] == BLOCKS
         assert answer.roots == (BLOCKS[0][0],)
         with pytest.raises(StopAsyncIteration):
             await anext(answer)
-    assert sum(sizes) == len(WHOLE)
+    assert told.total == len(WHOLE)
     assert b"\r\nAccept: application/vnd.ipld.car; version=1; order=dfs; dups=n\r\n" in there.requests[0]
 
 

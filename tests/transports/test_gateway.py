@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from email.utils import formatdate
 
+import attrs
 import pytest
 import trio
 
 from sessionctx.content import CID, DAG_PB, MAX_BLOCK
 from sessionctx.errors import BadAnswer, Busy, Denied, InvalidPeer, NotHere, NotInTrio, PeerFailed, Unreachable
+from sessionctx.testing.transport import Told
 from sessionctx.transports import HTTP, Can, GatewayTransport, Transport
 
 BLOCK = b"some bytes"
@@ -18,10 +20,10 @@ NAME = CID.of(BLOCK)
 
 async def test_a_block(peer):
     there = await peer(peer.says(peer.reply(BLOCK)))
-    sizes = []
+    told = Told()
     gateway = GatewayTransport(there.url + "/")
-    assert await gateway.block(NAME, progress=sizes.append) == BLOCK
-    assert sum(sizes) == len(BLOCK)
+    assert await gateway.block(NAME, progress=told) == BLOCK
+    assert told.total == len(BLOCK)
     head = there.requests[0].decode()
     assert head.startswith(f"GET /ipfs/{NAME}?format=raw HTTP/1.1\r\n")
     assert "\r\nAccept: application/vnd.ipld.raw\r\n" in head
@@ -52,7 +54,7 @@ async def test_a_block_without_a_length_that_is_whole_is_fine(peer):
 
 
 async def test_the_wait_for_our_own_connections_is_told_apart(peer):
-    """Whoever had to wait for its turn is told when that ends, with a 0: only then does the peer's time begin."""
+    """Whoever had to wait for its turn is told when that ends: only then does the peer's time begin."""
 
     async def play(stream, head):
         await trio.sleep(0.05)
@@ -63,17 +65,24 @@ async def test_the_wait_for_our_own_connections_is_told_apart(peer):
     begins = trio.current_time()
     calls = []
 
-    async def ask(number):
-        def progress(size):
-            calls.append((number, size, trio.current_time() - begins))
+    @attrs.frozen
+    class Noting:
+        number: int
 
-        await gateway.block(NAME, progress=progress)
+        def sent(self):
+            calls.append((self.number, "sent", trio.current_time() - begins))
+
+        def came(self, count):
+            calls.append((self.number, count, trio.current_time() - begins))
+
+    async def ask(number):
+        await gateway.block(NAME, progress=Noting(number))
 
     async with trio.open_nursery() as nursery:
         for number in range(3):
             nursery.start_soon(ask, number)
             await trio.testing.wait_all_tasks_blocked()
-    assert [call[:2] for call in calls] == [(0, 10), (1, 0), (1, 10), (2, 0), (2, 10)]
+    assert [call[:2] for call in calls] == [(0, 10), (1, "sent"), (1, 10), (2, "sent"), (2, 10)]
     assert calls[1][2] >= 0.05
     assert calls[3][2] >= 0.1
 
@@ -92,7 +101,7 @@ async def test_a_prefix_and_credentials(peer):
 
 def test_what_it_can_do():
     gateway: Transport = GatewayTransport("https://example.org")
-    assert gateway.can == Can(raw=True, car=True)
+    assert gateway.can == Can(car=True)
     assert not GatewayTransport("https://example.org", can=Can()).can.car
     assert GatewayTransport("https://example.org", http=HTTP(connections=3)).can.best_in_flight == 3
     with pytest.raises(InvalidPeer, match="write https://example"):

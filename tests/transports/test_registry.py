@@ -40,7 +40,7 @@ def test_gateways_are_built_in(installed):
     for url in ("http://127.0.0.1:8080/", "HTTPS://example.org"):
         transport = open_transport(url)
         assert isinstance(transport, GatewayTransport)
-        assert transport.can.raw
+        assert transport.can.car
         assert transport.can.car
         assert url.lower().rstrip("/") == transport.url
     assert looked_for == []
