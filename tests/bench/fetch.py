@@ -32,7 +32,7 @@ def _cost(peers, width, count):
         async def block(self, cid, *, progress=None):
             await trio.lowlevel.checkpoint()
             data = self.blocks[cid.multihash]
-            progress(len(data))
+            progress.came(len(data))
             return data
 
     blocks = _blocks(count, 1 * KiB)
