@@ -17,7 +17,6 @@ PRAGMA: Final = bytes.fromhex("0aa16776657273696f6e02")
 _HEADER: Final = struct.Struct("<16sQQQ")
 BEGINNING: Final = len(PRAGMA) + _HEADER.size
 """Bytes of the pragma and the header."""
-_FULLY_INDEXED: Final = b"\x80" + bytes(15)
 
 
 @attrs.frozen
@@ -29,20 +28,17 @@ class Header:
     data_size: int
     index_offset: int = 0
     """Where the index begins; 0 for none."""
-    fully_indexed: bool = False
-    """Whether the index lists every section, those of identity CIDs, too."""
 
 
 def encode_beginning(header: Header) -> bytes:
     """Return the pragma and the header."""
-    flags = _FULLY_INDEXED if header.fully_indexed else bytes(16)
-    return PRAGMA + _HEADER.pack(flags, header.data_offset, header.data_size, header.index_offset)
+    return PRAGMA + _HEADER.pack(bytes(16), header.data_offset, header.data_size, header.index_offset)
 
 
 def decode_header(data: bytes) -> Header:
     """Read the header behind the pragma. :exc:`CarError` if it contradicts itself."""
-    flags, data_offset, data_size, index_offset = _HEADER.unpack(data)
-    header = Header(data_offset, data_size, index_offset, fully_indexed=bool(flags[0] & 0x80))
+    _, data_offset, data_size, index_offset = _HEADER.unpack(data)
+    header = Header(data_offset, data_size, index_offset)
     if data_offset < BEGINNING or not data_size:
         raise CarError(f"CAR: the header of version 2 says that {data_size} bytes of data begin at byte {data_offset}")
     if index_offset and index_offset < data_offset + data_size:
