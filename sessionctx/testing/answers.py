@@ -176,7 +176,11 @@ class SimulatedCar:
         if self._ready:
             await trio.lowlevel.checkpoint()
         while not self._ready:
-            await self._more()
+            try:
+                await self._more()
+            except Exception:  # nothing follows an error
+                self._ending, self._end = StopAsyncIteration(), self._body.sent
+                raise
         return self._ready.popleft()
 
     async def _more(self) -> None:

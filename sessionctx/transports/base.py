@@ -69,7 +69,8 @@ class CarAnswer(Protocol):
 class Transport(Protocol):
     """How to ask one peer. Used by any number of tasks at once; only inside a trio run (:exc:`NotInTrio`).
 
-    Every error is a :exc:`PeerError` that carries ``peer=public``.
+    Every error is a :exc:`PeerError` that carries ``peer=public``. The tests of
+    `sessionctx.testing.transport.TransportContract` hold a transport to all this.
     """
 
     @property

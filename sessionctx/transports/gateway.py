@@ -192,8 +192,7 @@ class _Car:
         return self
 
     async def __anext__(self) -> tuple[CID, bytes]:
-        if self._ready:
-            await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()  # what has been read already comes without a wait
         while not self._ready:
             if self._ended:
                 raise StopAsyncIteration
@@ -214,6 +213,9 @@ class _Car:
                 self._decoder.finish()
         except CarError as error:
             raise self._named(error) from error
+        except trio.Cancelled:
+            self._ended = False  # it can be waited for again
+            raise
         self._ended = not self._last
 
     def _named(self, error: CarError) -> CarError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 import trio
 
@@ -225,6 +226,34 @@ async def test_blocks_come_as_they_arrive(peer):
         assert await anext(answer) == BLOCKS[0]
         go_on.set()
         assert [section async for section in answer] == [BLOCKS[1]]
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["our connections", "a client's"])
+async def test_a_wait_that_was_cancelled_is_not_the_end(peer, ours):
+    """Our own connections can be waited for again; a client's cannot, and say so."""
+    go_on = trio.Event()
+
+    async def play(stream, head):
+        await stream.send_all(CHUNKED + chunk(HEADER + SECTIONS[0]))
+        await go_on.wait()
+        await stream.send_all(chunk(SECTIONS[1]) + b"0\r\n\r\n")
+
+    there = await peer(play)
+    async with httpx.AsyncClient() as client:
+        http = HTTP() if ours else HTTP(client=client)
+        async with GatewayTransport(there.url, http=http).car(BLOCKS[0][0]) as answer:
+            assert await anext(answer) == BLOCKS[0]
+            with trio.move_on_after(0.01) as patience:
+                await anext(answer)
+            assert patience.cancelled_caught
+            go_on.set()
+            if ours:
+                assert [section async for section in answer] == [BLOCKS[1]]
+            else:
+                with pytest.raises(PeerFailed, match="given up"):
+                    await anext(answer)
+                with pytest.raises(StopAsyncIteration):
+                    await anext(answer)
 
 
 async def test_leaving_early_stops_the_peer(peer):

@@ -131,11 +131,19 @@ async def by_client(
         raise HeadLate(f"{seconds:g} s") from None
     body = aiter(cast("AsyncIterable[bytes]", response.stream))
 
+    broken = False
+
     async def receive() -> bytes:
+        nonlocal broken
+        if broken:  # the client's generators have ended with the wait, and that must not look like the end of the body
+            raise BrokenOff("reading it was given up")
+        broken = True
         try:
-            return await anext(body, b"")
+            chunk = await anext(body, b"")
         except httpx.HTTPError as error:
             raise _as_trouble(error) from error
+        broken = False
+        return chunk
 
     try:
         frames = not response.http_version.startswith("HTTP/1.")
