@@ -12,7 +12,7 @@ WANTS = 64
 
 
 @bench("scale.crowd")
-def crowd(quick):
+def many_peers(quick):
     """Many blocks from many peers: CPU per block, and CPU in the plan for each turn of it, and for each request."""
     for peers, count in ((10, 100),) if quick else ((50, 10_000), (1000, 100_000)):
         result, watch = _fetch(peers, count)
@@ -33,14 +33,15 @@ def growth(quick):
 
 
 def _fetch(peers, count):
-    from sessionctx.testing import samples, scale
+    from sessionctx.testing import samples
     from sessionctx.testing.network import Network, simulate
+    from tests.bench.crowd import crowd, fetch_all, timed
 
     blocks = samples.blocks(count, 1024)
     network = Network(blocks, seed=1)
-    scale.crowd(network, peers)
-    with scale.timed(*PLAN) as watch:
-        result = simulate(scale.fetch_all, network, blocks, WANTS)
+    crowd(network, peers)
+    with timed(*PLAN) as watch:
+        result = simulate(fetch_all, network, blocks, WANTS)
     assert result.failed == 0
     return result, watch
 

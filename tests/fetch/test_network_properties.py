@@ -26,8 +26,8 @@ from sessionctx.session.flights import flights
 from sessionctx.testing import fates, samples
 from sessionctx.testing.line import Line
 from sessionctx.testing.network import Network, simulate
-from sessionctx.testing.scale import fetch_all
 from sessionctx.transports import Can
+from tests.bench.crowd import fetch_all
 
 KiB, MiB = 1024, 1024 * 1024
 

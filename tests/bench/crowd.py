@@ -31,8 +31,6 @@ from sessionctx.testing.chance import dice, draw, lognormal
 from sessionctx.testing.fates import Fault
 from sessionctx.testing.network import Network
 
-__all__ = ["Outcome", "Stopwatch", "crowd", "fetch_all", "timed"]
-
 SHARES: Final = (1.0, 0.5, 0.1, 0.02)
 """What peers of a crowd hold, one as often as the other."""
 FAULTS: Final[tuple[Fault, ...]] = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sessionctx.testing import samples, scale
+from sessionctx.testing import samples
 from sessionctx.testing.network import Network, simulate
-from sessionctx.testing.scale import crowd, fetch_all, timed
+from tests.bench import crowd as module
+from tests.bench.crowd import crowd, fetch_all, timed
 
 BLOCKS = samples.blocks(1000, 1024)
 
@@ -43,9 +44,9 @@ def test_a_crowd_is_mixed_and_the_same_each_time():
 
 
 def test_a_stopwatch_leaves_no_trace():
-    before = scale.crowd
-    with pytest.raises(KeyError), timed("sessionctx.testing.scale", "crowd") as watch:
-        assert scale.crowd is not before
-        scale.crowd(Network(), 3)
+    before = module.crowd
+    with pytest.raises(KeyError), timed("tests.bench.crowd", "crowd") as watch:
+        assert module.crowd is not before
+        module.crowd(Network(), 3)
         raise KeyError
-    assert (watch.calls, scale.crowd) == (1, before)
+    assert (watch.calls, module.crowd) == (1, before)
