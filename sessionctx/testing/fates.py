@@ -161,12 +161,12 @@ def crowded(most: int, *, retry_after: float | None = None) -> Fault:
     return fault
 
 
-def without_cars(status: int = 406) -> Fault:
-    """It serves no CARs, and says so only when it is asked for one: `BadAnswer`, as a gateway's 406 or 400 is."""
+def without_cars() -> Fault:
+    """It serves no CARs, and says so only when it is asked for one: `BadAnswer`, as a gateway's 406 is."""
 
     def fault(asked: Asked, fate: Fate) -> None:
         if asked.what == "car":
-            _say(fate, BadAnswer(f"answered {status}: it sends no CARs"))
+            _say(fate, BadAnswer("answered 406: it sends no CARs"))
 
     return fault
 

@@ -56,10 +56,10 @@ def failing(app: App, *, every: int = 3, status: int = 500) -> App:
     return _refusing(app, every, status, [])
 
 
-def busy(app: App, *, status: int = 429, retry_after: float | str | None = 1, every: int = 1) -> App:
-    """Ask every *every*-th request to come back later: *status*, with *retry_after* seconds (or a date, as text)."""
+def busy(app: App, *, retry_after: float | str | None = 1, every: int = 1) -> App:
+    """Ask every *every*-th request to come back later: status 429, with *retry_after* seconds (or a date, as text)."""
     headers = [] if retry_after is None else [(b"retry-after", str(retry_after).encode())]
-    return _refusing(app, every, status, headers)
+    return _refusing(app, every, 429, headers)
 
 
 def lying(app: App) -> App:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from sessionctx.transports.address import Address, normalised
+from sessionctx.transports.address import normalised
 from sessionctx.transports.base import Can, CarAnswer, Progress, Transport
 from sessionctx.transports.gateway import GatewayTransport
-from sessionctx.transports.headers import retry_after
-from sessionctx.transports.http import HTTP, PoolTransport
+from sessionctx.transports.http import HTTP, HttpxTransport
 from sessionctx.transports.registry import open_transport
 from sessionctx.transports.routing import Provider, Router, Routing
 
 __all__ = [
     "HTTP",
-    "Address",
     "Can",
     "CarAnswer",
     "GatewayTransport",
-    "PoolTransport",
+    "HttpxTransport",
     "Progress",
     "Provider",
     "Router",
@@ -24,5 +22,4 @@ __all__ = [
     "Transport",
     "normalised",
     "open_transport",
-    "retry_after",
 ]

@@ -6,7 +6,6 @@ Source: specs.ipfs.tech/http-gateways/trustless-gateway, and IPIP-402, 412, 524.
 from __future__ import annotations
 
 import re
-import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,7 +17,6 @@ import trio
 from sessionctx.content import CID, MAX_BLOCK, ByteRange, CarDecoder, DagScope, verify
 from sessionctx.errors import (
     BadAnswer,
-    Busy,
     CarError,
     CarTruncated,
     ContentError,
@@ -31,13 +29,11 @@ from sessionctx.errors import (
 )
 from sessionctx.transports.address import Address
 from sessionctx.transports.base import Can, CarAnswer, Progress
-from sessionctx.transports.headers import asked_to_wait, content_type, shown
+from sessionctx.transports.headers import content_type, shown
 from sessionctx.transports.http import HTTP, Response
 
 RAW_TYPE: Final = "application/vnd.ipld.raw"
 CAR_TYPE: Final = "application/vnd.ipld.car"
-PROBE: Final = CID.parse("bafkqaaa")
-"""The empty identity CID: every gateway can answer it, from the name alone."""
 
 _WORDS: Final = re.compile(rb"[\t\n\r -~]{8,}\Z")
 
@@ -97,11 +93,6 @@ class GatewayTransport:
         """Ask for a DAG in one answer, if possible depth-first and without duplicates; see :meth:`Transport.car`."""
         return self._car(_car_target(cid, path, scope, span), progress)
 
-    async def probe(self) -> None:
-        """Ask for what every gateway has. No error is a good sign; an error, as `block` raises it, is only a hint."""
-        if await self.block(PROBE):
-            raise self._bad(f"sent bytes for {PROBE}, which names none")
-
     @asynccontextmanager
     async def _car(self, target: str, progress: Progress | None) -> AsyncGenerator[CarAnswer]:
         accept = f"{CAR_TYPE}; version=1; order=dfs; dups=n"
@@ -140,13 +131,7 @@ class GatewayTransport:
             return NotHere(f"{peer} does not have it ({status})", peer=peer)
         if status in (410, 451):
             return Denied(f"{peer} refuses to serve it, for good ({status})", peer=peer)
-        if status in (429, 502, 503, 504):
-            wait = asked_to_wait(response.headers, now=time.time())
-            when = "" if wait is None else f"; it asks to wait {wait:g} s"
-            return Busy(f"{peer} is busy ({status}){when}", peer=peer, retry_after=wait)
-        if status >= 500:
-            return PeerFailed(f"{peer} failed ({status})", peer=peer)
-        return self._bad(f"answered {status}{_HINTS.get(status, '')}")
+        return response.unwell() or self._bad(f"answered {status}{_HINTS.get(status, '')}")
 
     def _typed(self, response: Response, wanted: str) -> dict[str, str]:
         """Return the parameters of the Content-Type if it is a 200 with the wanted one."""

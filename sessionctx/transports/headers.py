@@ -11,11 +11,12 @@ from typing import Final
 MOST_WAIT: Final = 3600.0
 """Seconds; a peer that asks to be left alone for longer is asked again after this."""
 
+_SHOWN: Final = 80  # characters
 _PARAMETER: Final = re.compile(r';\s*([^\s;=]+)\s*=\s*(?:"([^"]*)"|([^\s;]*))')
 
 
-def retry_after(value: str | None, *, now: float, most: float = MOST_WAIT) -> float | None:
-    """Return the seconds which a ``Retry-After`` asks for: from 0 to *most*, or ``None`` if it says nothing sensible.
+def retry_after(value: str | None, *, now: float) -> float | None:
+    """Return the seconds which a ``Retry-After`` asks for: from 0 to an hour, or ``None`` if it says nothing sensible.
 
     *now* is the time in seconds since the epoch, to compare a date with; see :func:`http_date`.
     Source: RFC 9110, 10.2.3.
@@ -24,9 +25,9 @@ def retry_after(value: str | None, *, now: float, most: float = MOST_WAIT) -> fl
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return most if len(value) > 9 else min(float(value), most)
+        return MOST_WAIT if len(value) > 9 else min(float(value), MOST_WAIT)
     date = http_date(value)
-    return None if date is None else min(max(date - now, 0.0), most)
+    return None if date is None else min(max(date - now, 0.0), MOST_WAIT)
 
 
 def asked_to_wait(headers: Mapping[str, str], *, now: float) -> float | None:
@@ -61,6 +62,6 @@ def content_type(value: str) -> tuple[str, dict[str, str]]:
     return kind.strip().lower(), parameters
 
 
-def shown(text: str, limit: int = 80) -> str:
+def shown(text: str) -> str:
     """Return what a peer wrote in a form that fits an error message: quoted, printable, short."""
-    return repr(text if len(text) <= limit else text[:limit] + "...")
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

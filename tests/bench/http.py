@@ -89,7 +89,7 @@ async def compare(
     import httpx
 
     from sessionctx.content import verify
-    from sessionctx.transports import HTTP, GatewayTransport, PoolTransport
+    from sessionctx.transports import HTTP, GatewayTransport, HttpxTransport
 
     async def ours(number: int) -> None:
         verify(cid, await gateways[number % PEERS].block(cid))
@@ -104,7 +104,7 @@ async def compare(
     headers = {"Accept": "application/vnd.ipld.raw", "Accept-Encoding": "identity"}
     async with (
         httpx.AsyncClient(trust_env=False, verify=tls or False, limits=httpx.Limits()) as plain,
-        httpx.AsyncClient(transport=PoolTransport(connections=32, tls=tls), trust_env=False) as pooled,
+        httpx.AsyncClient(transport=HttpxTransport(connections=32, tls=tls), trust_env=False) as pooled,
     ):
         clients = {"the door": ours, "httpx": through(plain), "httpx over our pool": through(pooled)}
         return await in_turns(clients, in_flight, quick, blocks)

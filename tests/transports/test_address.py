@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx.errors import InvalidPeer
-from sessionctx.transports import Address, normalised
+from sessionctx.transports.address import Address, normalised
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ import trio
 
 from sessionctx.content import CID
 from sessionctx.errors import BadAnswer, PeerFailed, Stalled, Unreachable
-from sessionctx.transports import HTTP, GatewayTransport, PoolTransport
+from sessionctx.transports import HTTP, GatewayTransport, HttpxTransport
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def pooled(**options) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=PoolTransport(**options), trust_env=False)
+    return httpx.AsyncClient(transport=HttpxTransport(**options), trust_env=False)
 
 
 async def fetch(url: str, http: HTTP) -> bytes:
@@ -289,7 +289,7 @@ async def test_a_client_with_a_proxy(peer):
 async def test_a_proxy_beside_our_pool(peer):
     there, proxy = await peer(peer.says(peer.reply(b"pool"))), await peer(peer.says(peer.reply(b"proxy")))
     mounts = {"http://gw.example": httpx.AsyncHTTPTransport(proxy=proxy.url)}
-    async with httpx.AsyncClient(transport=PoolTransport(), mounts=mounts, trust_env=False) as client:
+    async with httpx.AsyncClient(transport=HttpxTransport(), mounts=mounts, trust_env=False) as client:
         assert (await client.get(there.url)).text == "pool"
         assert (await client.get("http://gw.example/x")).text == "proxy"
 

@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from sessionctx.errors import PeerFailed
-from sessionctx.transports import HTTP, PoolTransport
+from sessionctx.transports import HTTP, HttpxTransport
 from sessionctx.transports.http import kept
 from sessionctx.transports.http.tls import TLS
 
@@ -434,6 +434,6 @@ async def test_going_over_to_another_protocol_is_an_error_and_no_endless_loop(pe
     there = await peer(switch)
     offer = {"Connection": "Upgrade", "Upgrade": "x"}
     with trio.fail_after(5):
-        async with httpx.AsyncClient(transport=PoolTransport()) as client:
+        async with httpx.AsyncClient(transport=HttpxTransport()) as client:
             with pytest.raises(httpx.RemoteProtocolError):
                 await client.get(there.url, headers=offer)

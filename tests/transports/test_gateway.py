@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from sessionctx.content import CID, DAG_PB, MAX_BLOCK
-from sessionctx.errors import BadAnswer, Busy, Denied, InvalidPeer, NotHere, NotInTrio, PeerFailed, Unreachable
+from sessionctx.errors import BadAnswer, Busy, Denied, InvalidPeer, NotHere, NotInTrio, PeerFailed
 from sessionctx.testing.transport import Told
 from sessionctx.transports import HTTP, Can, GatewayTransport, Transport
 
@@ -203,17 +203,6 @@ async def test_the_largest_block_and_one_byte_more(peer):
     there = await peer(peer.for_ever(start, bytes(100_000)))
     with pytest.raises(BadAnswer, match="sends more than the 2097152 bytes"):
         await GatewayTransport(there.url).block(NAME)
-
-
-async def test_probe(peer):
-    there = await peer(peer.says(peer.reply(b"")))
-    await GatewayTransport(there.url).probe()
-    assert there.requests[0].startswith(b"GET /ipfs/bafkqaaa?format=raw ")
-    there = await peer(peer.says(peer.reply(b"x")))
-    with pytest.raises(BadAnswer, match="sent bytes for bafkqaaa"):
-        await GatewayTransport(there.url).probe()
-    with pytest.raises(Unreachable):
-        await GatewayTransport("http://127.0.0.1:1").probe()
 
 
 async def test_limits_are_those_of_its_http(peer):

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from sessionctx.errors import PeerFailed, Unreachable
-from sessionctx.transports import HTTP, PoolTransport
+from sessionctx.transports import HTTP, HttpxTransport
 
 OK = b"HTTP/1.1 200 OK\r\n"
 BODY = bytes(range(256)) * 1500
@@ -77,7 +77,7 @@ async def test_large_bodies_are_sent(peer, server_tls, client_tls):
             got += await tls.receive_some()
         await tls.send_all(peer.reply(b"%d" % len(got.partition(b"\r\n\r\n")[2])))
 
-    async with httpx.AsyncClient(transport=PoolTransport(tls=client_tls)) as client:
+    async with httpx.AsyncClient(transport=HttpxTransport(tls=client_tls)) as client:
         answer = await client.post(f"https://127.0.0.1:{await peer.listen(handle)}", content=bytes(1_000_000) + b"!")
     assert answer.text == "1000001"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sessionctx.transports.http.client import PoolTransport
+from sessionctx.transports.http.client import HttpxTransport
 from sessionctx.transports.http.door import HTTP
 from sessionctx.transports.http.response import Response
 
-__all__ = ["HTTP", "PoolTransport", "Response"]
+__all__ = ["HTTP", "HttpxTransport", "Response"]

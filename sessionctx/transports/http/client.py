@@ -43,8 +43,8 @@ def public_authorities() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-class PoolTransport(httpx.AsyncBaseTransport):
-    """Our connections below an httpx client: ``httpx.AsyncClient(transport=PoolTransport())``, in a trio run.
+class HttpxTransport(httpx.AsyncBaseTransport):
+    """Our connections below an httpx client: ``httpx.AsyncClient(transport=HttpxTransport())``, in a trio run.
 
     It speaks HTTP/1.1 and keeps the client's timeouts, except for those of writing. What belongs to a client stays
     there: authentication, headers, cookies, redirects, event hooks. For a proxy or HTTP/2, mount a transport of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final, Self
@@ -9,8 +10,8 @@ from typing import Final, Self
 import attrs
 import trio
 
-from sessionctx.errors import BadAnswer, PeerError, Stalled
-from sessionctx.transports.headers import shown
+from sessionctx.errors import BadAnswer, Busy, PeerError, PeerFailed, Stalled
+from sessionctx.transports.headers import asked_to_wait, shown
 from sessionctx.transports.http.trouble import Trouble, told
 
 _DRAIN_BYTES: Final = 64 * 1024
@@ -54,6 +55,14 @@ class Response:
     def ok(self) -> bool:
         """Whether the peer calls it a success (2xx)."""
         return 200 <= self.status <= 299
+
+    def unwell(self) -> PeerError | None:
+        """Return what its status says of how the peer is, whatever it was asked for; ``None`` if it says nothing."""
+        if self.status in (429, 502, 503, 504):
+            wait = asked_to_wait(self.headers, now=time.time())
+            when = "" if wait is None else f"; it asks to wait {wait:g} s"
+            return Busy(f"{self._peer} is busy ({self.status}){when}", peer=self._peer, retry_after=wait)
+        return PeerFailed(f"{self._peer} failed ({self.status})", peer=self._peer) if self.status >= 500 else None
 
     def __aiter__(self) -> Self:
         return self

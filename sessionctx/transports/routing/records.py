@@ -85,9 +85,8 @@ class Lines:
 
 @attrs.define(eq=False)
 class Document:
-    """One JSON document, which holds its records as a list under *name*. Its size is for the caller to bound."""
+    """One JSON document, which holds its records as a list under ``Providers``. Its size is for the caller to bound."""
 
-    _name: str
     _data: bytearray = attrs.field(factory=bytearray)
 
     def feed(self, data: bytes) -> list[object]:
@@ -100,7 +99,7 @@ class Document:
         document = _json(self._data)
         if not isinstance(document, dict):
             raise ValueError("it is no JSON object")  # noqa: TRY004 - what was sent is wrong, not what was passed
-        records = cast("dict[str, object]", document).get(self._name)
+        records = cast("dict[str, object]", document).get("Providers")
         return cast("list[object]", records) if isinstance(records, list) else []
 
 

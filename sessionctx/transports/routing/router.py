@@ -1,11 +1,10 @@
-"""How to ask ONE router who has a CID, or how a peer is reached.
+"""How to ask ONE router who has a CID.
 
 Source: specs.ipfs.tech/routing/http-routing-v1, IPIP-337, 417 and 484.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
@@ -15,21 +14,17 @@ from typing import Final, Self
 import attrs
 import trio
 
-from sessionctx.content import CID, LIBP2P_KEY, multibase
+from sessionctx.content import CID
 from sessionctx.errors import (
     BadAnswer,
     BadRequest,
-    Busy,
-    ContentError,
-    InvalidCID,
     NotInTrio,
     NotOffered,
     PeerError,
-    PeerFailed,
 )
 from sessionctx.transports.address import Address
 from sessionctx.transports.gateway import GatewayTransport
-from sessionctx.transports.headers import asked_to_wait, content_type, shown
+from sessionctx.transports.headers import content_type, shown
 from sessionctx.transports.http import HTTP, Response
 from sessionctx.transports.routing.cache import Cache, fresh_for
 from sessionctx.transports.routing.filters import Filter
@@ -100,28 +95,17 @@ class Router:
         :exc:`Unreachable`, :exc:`Stalled` and :exc:`PeerFailed`; what came before stays good. :exc:`ValueError` for a
         filter that is none.
         """
-        return self._ask(f"providers/{cid.to_v1().encode()}", "Providers", Filter(addrs, protocols))
-
-    def peers(
-        self, peer_id: str, *, addrs: Iterable[str] = OVER_HTTP, protocols: Iterable[str] = ()
-    ) -> AbstractAsyncContextManager[AsyncIterator[Provider]]:
-        """Ask how the peer with that ID is reached; everything else is as with :meth:`providers`.
-
-        *peer_id* is a multihash in base58 (``12D3Koo...``, ``Qm...``) or the CID of a libp2p key (``k51...``).
-        :exc:`InvalidCID` if it is neither.
-        """
-        _check_peer_id(peer_id)
-        return self._ask(f"peers/{peer_id}", "Peers", Filter(addrs, protocols))
+        return self._ask(cid, Filter(addrs, protocols))
 
     def transport(self, gateway: str) -> GatewayTransport:
         """Return how to ask one of the gateways that it named: checked as it connects, unless *allow_private*."""
         return GatewayTransport(gateway, http=self._gateway_http)
 
     @asynccontextmanager
-    async def _ask(self, what: str, name: str, wanted: Filter) -> AsyncGenerator[AsyncIterator[Provider]]:
+    async def _ask(self, cid: CID, wanted: Filter) -> AsyncGenerator[AsyncIterator[Provider]]:
         if not trio.lowlevel.in_trio_task():
             raise NotInTrio("sessionctx asks routers from a trio task only: start the program with trio.run(main)")
-        question = what + wanted.query
+        question = f"providers/{cid.to_v1().encode()}{wanted.query}"
         known = self._cache_here().get(question, trio.current_time())
         if known is not None:
             await trio.lowlevel.checkpoint()
@@ -137,16 +121,16 @@ class Router:
         ) as response:
             keep = partial(self._keep, question, response)
             read = partial(provider_of, wanted=wanted, allow_private=self._allow_private)
-            with closing(self._found(response, name, read, keep)) as found:
+            with closing(self._found(response, read, keep)) as found:
                 yield found
 
-    def _found(self, response: Response, name: str, read: _Read, keep: _Keep) -> _Found:
+    def _found(self, response: Response, read: _Read, keep: _Keep) -> _Found:
         if response.status == 404:
             keep((), 0)
             return _Found(())
-        return _Arriving(response, self._decoder(response, name), read, keep, self.public)
+        return _Arriving(response, self._decoder(response), read, keep, self.public)
 
-    def _decoder(self, response: Response, name: str) -> Decoder:
+    def _decoder(self, response: Response) -> Decoder:
         """Return what reads the answer, if it is one."""
         if response.status != 200:
             raise self._refusal(response)
@@ -154,24 +138,18 @@ class Router:
         if kind == STREAM_TYPE:
             return Lines()
         if kind == DOCUMENT_TYPE:
-            return Document(name)
+            return Document()
         sent = shown(kind) if kind else "data without a Content-Type"
         raise BadAnswer(f"{self.public} sent {sent}: is this a router?", peer=self.public)
 
     def _refusal(self, response: Response) -> PeerError:
         """Turn a status that is no 200 into the error it stands for."""
         status, peer = response.status, self.public
-        if status in (429, 502, 503, 504):
-            wait = asked_to_wait(response.headers, now=time.time())
-            when = "" if wait is None else f"; it asks to wait {wait:g} s"
-            return Busy(f"{peer} is busy ({status}){when}", peer=peer, retry_after=wait)
         if status == 422:
             return BadRequest(f"{peer} does not take the question (422): look at the CID and the filters", peer=peer)
         if status == 501:
             return NotOffered(f"{peer} does not answer this kind of question (501): ask another router", peer=peer)
-        if status >= 500:
-            return PeerFailed(f"{peer} failed ({status})", peer=peer)
-        return BadAnswer(f"{peer} answered {status}: is this a router?", peer=peer)
+        return response.unwell() or BadAnswer(f"{peer} answered {status}: is this a router?", peer=peer)
 
     def _cache_here(self) -> Cache:
         try:
@@ -247,15 +225,3 @@ class _Arriving(_Found):
         self._over = not data or len(self._all) >= MOST_RECORDS
         if self._over:
             self._keep(tuple(self._all), self._size)
-
-
-def _check_peer_id(text: str) -> None:
-    try:
-        bare = text[:1] in ("1", "Q")
-        data = multibase.decode(f"z{text}" if bare else text)
-        key = CID.new(1, LIBP2P_KEY, data) if bare else CID.from_bytes(data)
-        why = "" if key.codec == LIBP2P_KEY else "it is the CID of something else"
-    except ContentError as error:
-        why = str(error)
-    if why:
-        raise InvalidCID(f"{shown(text)} is no peer ID: write one as 12D3Koo..., Qm... or k51... ({why})")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.transports import Address
+from sessionctx.transports.address import Address
 from sessionctx.transports.public import not_public
 from sessionctx.transports.routing.multiaddr import gateway_url, protocols
 

@@ -142,21 +142,21 @@ def test_bombs_are_broken_lines(bomb):
 
 
 def test_a_document():
-    decoder = Document("Providers")
+    decoder = Document()
     assert decoder.feed(b'{"Providers": [{"a":') == decoder.feed(b" 1}, 2]}") == []
     assert decoder.finish() == [{"a": 1}, 2]
 
 
 @pytest.mark.parametrize("text", [b"{}", b'{"Providers": null}', b'{"Providers": {}}', b'{"Peers": [1]}'])
 def test_a_document_without_records(text):
-    decoder = Document("Providers")
+    decoder = Document()
     decoder.feed(text)
     assert decoder.finish() == []
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"7", b"<html>", b'{"Providers": [', b"\xff", b"[" * 100_000])
 def test_what_is_no_document(text):
-    decoder = Document("Providers")
+    decoder = Document()
     decoder.feed(text)
     with pytest.raises(ValueError):
         decoder.finish()

@@ -20,7 +20,6 @@ from sessionctx.errors import (
     BadAnswer,
     BadRequest,
     Busy,
-    InvalidCID,
     InvalidPeer,
     NotInTrio,
     NotOffered,
@@ -32,7 +31,6 @@ from sessionctx.errors import (
 from sessionctx.transports import HTTP, Provider, Router
 
 CID_ = CID.of(b"wanted")
-PEER_ID = "12D3KooWEfQpAbLZ3GfoTPPkCaWApsZyRvz2rQ9wgJbLgcsVrdAH"
 NDJSON = "application/x-ndjson"
 
 
@@ -122,29 +120,6 @@ async def test_the_question(told):
     assert app.asked[-1].endswith("?filter-addrs=!ip6,unknown&filter-protocols=transport-bitswap")
     await ask(router, addrs=())
     assert app.asked[-1] == f"/routing/v1/providers/{CID_}"
-
-
-@pytest.mark.parametrize(
-    "peer_id",
-    [
-        PEER_ID,
-        "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
-        "bafzaajaiaejcbw5i7oyqsktsn36r2vxgl2jzosyaoqfahy7vmi4ggllpqgj4dq6t",
-    ],
-)
-async def test_peers_are_asked_for_by_their_id(told, peer_id):
-    router, app = await told(kind="application/json", parts=[line({"Peers": [record(1)]})])
-    async with router.peers(peer_id, addrs=["https"]) as found:
-        assert [each async for each in found] == [provider(1)]
-    assert app.asked == [f"/routing/v1/peers/{peer_id}?filter-addrs=https"]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "../x", "12D3/..", "Qm", "12D3KooW?x", "bafkqaaa\n", "1" * 300, "k51é", "bafkqaaa"]
-)
-def test_what_is_no_peer_id_is_never_asked(text):
-    with pytest.raises(InvalidCID, match="is no peer ID"):
-        Router("https://router.example").peers(text)
 
 
 async def test_an_address_may_have_a_path_credentials_and_the_api_in_it(served):
