@@ -48,7 +48,6 @@ class Surroundings(Protocol):
 class Sender(Protocol):
     """What an answer needs of its peer."""
 
-    url: str
     network: Surroundings
     line: Line
     patience: float
@@ -56,6 +55,11 @@ class Sender(Protocol):
     order: Literal["dfs", "unk"]
     repeats: float
     strays: Sequence[Block]
+
+    @property
+    def public(self) -> str:
+        """Its address, for errors."""
+        ...
 
     def find(self, cid: CID) -> bytes | None:
         """Return the bytes of *cid*, if this peer has them."""
@@ -148,7 +152,9 @@ class CarBody(Body):
 
     def cut(self) -> Exception:
         """Return what a reader notices: maybe nothing, if it ends between two blocks."""
-        return StopAsyncIteration() if self.fate.cut_quietly else CarTruncated(f"{self.peer.url}: the CAR ends early")
+        if self.fate.cut_quietly:
+            return StopAsyncIteration()
+        return CarTruncated(f"{self.peer.public}: the CAR ends early")
 
 
 class SimulatedCar:
@@ -224,7 +230,7 @@ def _sections(peer: Sender, listing: Listing, body: Body) -> Iterator[tuple[CID,
             yield sent
     yield from ((stray.cid, stray.data) for _, stray in strays)
     if not listing.whole or any(peer.find(cid) is None for cid in listing.cids):
-        raise CarTruncated(f"{peer.url}: the CAR ends early: the next block is not here")
+        raise CarTruncated(f"{peer.public}: the CAR ends early: the next block is not here")
 
 
 def _ordered(peer: Sender, listing: Listing, body: Body) -> Iterator[tuple[CID, bytes]]:

@@ -32,6 +32,7 @@ __all__ = [
     "late",
     "losing",
     "lying",
+    "raising",
     "refusing",
     "resetting",
     "stalling",
@@ -139,6 +140,16 @@ def late(share: float = 1.0, *, seconds: float) -> Fault:
 def failing(share: float = 1.0) -> Fault:
     """A *share* of the requests is answered with an internal error (500)."""
     return _of(share, lambda fate: _say(fate, PeerFailed("failed (500)")))
+
+
+def raising(error: Callable[[int], PeerError | None]) -> Fault:
+    """Each request comes to what *error* returns for its number, from 0: an error, or ``None`` for an answer."""
+
+    def fault(asked: Asked, fate: Fate) -> None:
+        if (found := error(asked.number)) is not None:
+            _say(fate, found)
+
+    return fault
 
 
 def refusing(share: float = 1.0) -> Fault:

@@ -44,8 +44,9 @@ from sessionctx.testing.chance import Chance, coin, dice
 from sessionctx.testing.fates import Fault
 from sessionctx.testing.line import CHUNK, Line
 from sessionctx.testing.simulated import Options, SimulatedPeer, Traffic
+from sessionctx.transports import Can
 
-__all__ = ["Holdings", "Network", "SimulatedPeer", "Traffic", "simulate"]
+__all__ = ["Holdings", "Network", "SimulatedPeer", "Traffic", "lone_peer", "simulate"]
 
 T = TypeVar("T")
 
@@ -132,24 +133,26 @@ class Network:
         line: Line | None = None,
         faults: Sequence[Fault] = (),
         chunk: int = CHUNK,
+        kind: type[SimulatedPeer] = SimulatedPeer,
         **options: Unpack[Options],
     ) -> SimulatedPeer:
         """Add a peer, and return it.
 
         Args:
-            name: its address is ``sim://name``; no two peers may have the same (:exc:`ValueError`).
+            name: its address, or else that is ``sim://name``; no two peers may have the same (:exc:`ValueError`).
             holds: what it has; default: everything that is in the network, now or later.
             latency: seconds to the first byte of an answer.
             rate: bytes per second of all its answers together, over a line of its own.
             line: the line that it shares with other peers, instead of *rate*.
             faults: what can go wrong, see `sessionctx.testing.fates`.
             chunk: bytes that go over the line together.
+            kind: a class of your own, instead.
             options: *connect*, *patience*, *can*, *order*, *repeats*, *strays*: see `SimulatedPeer`.
         """
-        url = f"sim://{name}"
+        url = name if "://" in name else f"sim://{name}"
         if url in self._peers:
             raise ValueError(f"there is a peer called {name!r} already")
-        peer = SimulatedPeer(
+        peer = kind(
             url=url,
             network=self,
             holds=self._holdings(url, holds),
@@ -242,3 +245,21 @@ class Network:
         self.add(these)
         names = frozenset(block.cid.multihash for block in these)
         return lambda cid: cid.multihash in names
+
+
+def lone_peer(
+    url: str,
+    blocks: Iterable[Block] = (),
+    *,
+    latency: Chance = 0.01,
+    rate: Chance = float("inf"),
+    faults: Sequence[Fault] = (),
+    kind: type[SimulatedPeer] = SimulatedPeer,
+    **options: Unpack[Options],
+) -> SimulatedPeer:
+    """Return a peer at *url* that holds *blocks*, in a network of its own, for tests with few of them.
+
+    It sends single blocks only, unless *options* say what else it *can*. Everything else is as in `Network.peer`.
+    """
+    options.setdefault("can", Can())
+    return Network().peer(url, blocks, latency=latency, rate=rate, faults=faults, kind=kind, **options)

@@ -22,7 +22,7 @@ class FakeRouter:
 
     ::
 
-        peer = FakePeer.holding("https://a.example", blocks)
+        peer = lone_peer("https://a.example", blocks)
         router = FakeRouter.naming({root: [peer]})
 
     It names the first provider *latency* seconds after it was asked, and each further one *pause* seconds later.
@@ -46,7 +46,7 @@ class FakeRouter:
 
     @classmethod
     def naming(cls, holders: Mapping[CID, Iterable[Transport]], **options: object) -> Self:
-        """Return a router that names *holders*: for each CID those who have it, such as `FakePeer` objects."""
+        """Return a router that names *holders*: for each CID those who have it, such as `lone_peer` makes."""
         router = cls(**options)  # type: ignore[arg-type]
         for cid, peers in holders.items():
             for peer in peers:

@@ -137,7 +137,7 @@ class SimulatedPeer:
     ) -> AbstractAsyncContextManager[CarAnswer]:
         """Answer with a CAR, which ends early where it lacks a block; see :meth:`Transport.car`."""
         if not self.can.car:
-            raise PeerFailed(f"{self.url} serves no CARs", peer=self.url)
+            raise self.named(PeerFailed("serves no CARs"))
         return self._car(Question(cid, path, scope, span), progress)
 
     def find(self, cid: CID) -> bytes | None:
@@ -148,7 +148,7 @@ class SimulatedPeer:
 
     def named(self, error: PeerError) -> PeerError:
         """Return *error* as one of this peer."""
-        return type(error)(f"{self.url} {error}", peer=self.url, **_more(error))
+        return type(error)(f"{self.public} {error}", peer=self.public, **_more(error))
 
     def sends(self, size: int) -> None:
         """Count bytes of a body."""

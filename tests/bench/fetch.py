@@ -26,17 +26,17 @@ def cost(quick):
 def _cost(peers, width, count):
     import trio
 
-    from sessionctx.testing.fakes import FakePeer
+    from sessionctx.testing.network import SimulatedPeer, lone_peer
 
-    class Instant(FakePeer):
+    class Instant(SimulatedPeer):
         async def block(self, cid, *, progress=None):
             await trio.lowlevel.checkpoint()
-            data = self.blocks[cid.multihash]
+            data = self.network.find(cid)
             progress.came(len(data))
             return data
 
     blocks = _blocks(count, 1 * KiB)
-    pool = [Instant.holding(f"fake://{n}", blocks) for n in range(peers)]
+    pool = [lone_peer(f"fake://{n}", blocks, kind=Instant) for n in range(peers)]
     began = time.process_time()
     trio.run(_fetch_all, blocks, pool, width)
     return (time.process_time() - began) / count * 1e6
@@ -147,13 +147,14 @@ def never_worse(quick):
 
 def _faults():
     from sessionctx.errors import PeerFailed, Unreachable
+    from sessionctx.testing.fates import lying, raising, stalling
 
     return {
-        "that lies": {"lies": True},
-        "that is silent": {"stalls_after": 0},
-        "that stops after 100 KiB": {"stalls_after": 100 * KiB},
-        "that fails every 20th": {"faults": lambda n: PeerFailed("out of order") if n % 20 == 19 else None},
-        "that refuses": {"faults": lambda _: Unreachable("refused")},
+        "that lies": {"faults": [lying()]},
+        "that is silent": {"faults": [stalling()]},
+        "that stops after 100 KiB": {"faults": [stalling(after=100 * KiB)]},
+        "that fails every 20th": {"faults": [raising(lambda n: PeerFailed("out of order") if n % 20 == 19 else None)]},
+        "that refuses": {"faults": [raising(lambda _: Unreachable("refused"))]},
     }
 
 
@@ -161,9 +162,9 @@ def _seconds(blocks, options, width=32):
     import trio
     from trio.testing import MockClock
 
-    from sessionctx.testing.fakes import FakePeer
+    from sessionctx.testing.network import lone_peer
 
-    pool = [FakePeer.holding(f"fake://{n}", blocks, **each) for n, each in enumerate(options)]
+    pool = [lone_peer(f"fake://{n}", blocks, **each) for n, each in enumerate(options)]
     return trio.run(_fetch_all, blocks, pool, width, clock=MockClock(autojump_threshold=0))
 
 

@@ -14,7 +14,8 @@ from sessionctx.content import CID, DAG_PB, Block
 from sessionctx.errors import BlockNotFound, FetchFailed, NoPeers, NotInTrio, SessionEnded, StoreFull
 from sessionctx.session.flights import flights
 from sessionctx.testing.blockstore import BlockstoreContract
-from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.fates import lying
+from sessionctx.testing.network import lone_peer
 
 
 class TestNetworkBlocks(BlockstoreContract):
@@ -22,7 +23,7 @@ class TestNetworkBlocks(BlockstoreContract):
 
     @pytest.fixture
     async def store(self):
-        return NetworkBlocks(MemoryBlockstore(), [FakePeer("fake://empty", latency=0.0)])
+        return NetworkBlocks(MemoryBlockstore(), [lone_peer("fake://empty", latency=0.0)])
 
 
 class Spy(MemoryBlockstore):
@@ -51,11 +52,11 @@ def blocks(some_blocks):
 
 @pytest.fixture
 def peer(blocks):
-    return FakePeer.holding("fake://a", blocks, latency=1.0)
+    return lone_peer("fake://a", blocks, latency=1.0)
 
 
 async def test_a_local_hit_touches_no_session(blocks):
-    store = NetworkBlocks(MemoryBlockstore(), peers=[FakePeer("fake://a")])
+    store = NetworkBlocks(MemoryBlockstore(), peers=[lone_peer("fake://a")])
     await store.put(blocks[0])
     with session.begin() as s:
         assert await store.get(blocks[0].cid) == blocks[0]
@@ -84,7 +85,7 @@ async def test_it_has_a_session_for_its_own_length_where_none_is_bound(blocks, p
 
 
 async def test_default_peers_are_added_to_the_session_that_is_used(blocks, peer, autojump_clock):
-    other = FakePeer("fake://b", latency=1.0)
+    other = lone_peer("fake://b", latency=1.0)
     store = NetworkBlocks(MemoryBlockstore(), [peer])
     with session.begin(peers=[other]) as s:
         assert await store.get(blocks[0].cid) == blocks[0]
@@ -101,7 +102,7 @@ async def test_the_peers_of_the_session_are_asked_where_there_are_no_default_one
 
 async def test_a_lie_is_not_kept(blocks, autojump_clock):
     local = MemoryBlockstore()
-    store = NetworkBlocks(local, [FakePeer.holding("fake://liar", blocks, lies=True)])
+    store = NetworkBlocks(local, [lone_peer("fake://liar", blocks, faults=[lying()])])
     with pytest.raises(FetchFailed) as caught:
         await store.get(blocks[0].cid)
     assert caught.value.lied
@@ -109,7 +110,7 @@ async def test_a_lie_is_not_kept(blocks, autojump_clock):
 
 
 async def test_what_nobody_has_is_not_found(blocks, autojump_clock):
-    store = NetworkBlocks(MemoryBlockstore(), [FakePeer("fake://a")])
+    store = NetworkBlocks(MemoryBlockstore(), [lone_peer("fake://a")])
     with pytest.raises(BlockNotFound, match="fake://a"):
         await store.get(blocks[0].cid)
 
@@ -135,7 +136,7 @@ async def test_tasks_that_want_the_same_share_one_fetch(blocks, peer, autojump_c
 async def test_two_names_of_the_same_bytes_share_one_fetch(autojump_clock):
     block = Block.of(b"\x0a\x02\x08\x01", codec=DAG_PB)
     names = [block.cid.to_v0(), block.cid, CID.new(1, 0x55, block.cid.multihash)]
-    peer = FakePeer.holding("fake://a", [block], latency=1.0)
+    peer = lone_peer("fake://a", [block], latency=1.0)
     store, got = NetworkBlocks(MemoryBlockstore(), [peer]), {}
 
     async def want(name):
@@ -227,8 +228,8 @@ async def test_a_session_that_was_cancelled_gives_nothing_more(blocks, peer, aut
 @pytest.mark.parametrize("bound", [False, True])
 async def test_one_over_another_asks_the_peers_of_both(bound, blocks, autojump_clock):
     """Nested stores do not wait for each other, and what the inner one cannot get the outer one may."""
-    inner_peer = FakePeer.holding("fake://inner", blocks[:1], latency=1.0)
-    outer_peer = FakePeer.holding("fake://outer", blocks[1:2], latency=1.0)
+    inner_peer = lone_peer("fake://inner", blocks[:1], latency=1.0)
+    outer_peer = lone_peer("fake://outer", blocks[1:2], latency=1.0)
     base = MemoryBlockstore()
     store = NetworkBlocks(NetworkBlocks(base, [inner_peer]), [outer_peer])
 

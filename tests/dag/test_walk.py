@@ -16,7 +16,7 @@ from sessionctx.blocks import MemoryBlockstore
 from sessionctx.content import CID, DAG_CBOR, IDENTITY, Block, dagcbor
 from sessionctx.dag import Dag, Fetched, Files, Walk, walk
 from sessionctx.errors import BlockNotFound, DagTooDeep, DecodeError, NotInTrio, Unsupported
-from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.network import lone_peer
 
 KIB = 1024
 
@@ -389,7 +389,7 @@ def test_fetch_brings_all_below_a_path_into_the_store(blocks):
 
         store = Store()
         node = Node.over(store)
-        peer = FakePeer.holding("fake://a", [above, *blocks, data_block("else")])
+        peer = lone_peer("fake://a", [above, *blocks, data_block("else")])
         with session.begin(peers=[peer]):
             fetched = await node.dag.fetch(above.cid, path="a/b")
             assert await node.dag.fetch(f"{above.cid}/a/b") == fetched
@@ -407,7 +407,7 @@ async def test_fetch_says_what_is_missing_and_keeps_the_rest(autojump_clock):
     leaf, gone = data_block("leaf"), data_block("gone")
     root = data_block([leaf.cid, gone.cid])
     node = Node.over(MemoryBlockstore())
-    with session.begin(peers=[FakePeer.holding("fake://a", [root, leaf])]), pytest.raises(BlockNotFound) as caught:
+    with session.begin(peers=[lone_peer("fake://a", [root, leaf])]), pytest.raises(BlockNotFound) as caught:
         await node.dag.fetch(root.cid)
     assert str(gone.cid) in str(caught.value)
     assert await node.store.has(root.cid)

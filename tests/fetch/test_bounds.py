@@ -17,16 +17,15 @@ from sessionctx.fetch import fetch
 from sessionctx.serve import gateway
 from sessionctx.session import Limits
 from sessionctx.testing import samples
-from sessionctx.testing.fakes import FakePeer
-from sessionctx.testing.network import Network, simulate
+from sessionctx.testing.network import Network, SimulatedPeer, lone_peer, simulate
 
 KiB, MiB = 1024, 1024 * 1024
 BLOCKS = samples.blocks(40, 64 * KiB)
 FOLDER = samples.folder(400, 4000, sharded=True)
 
 
-def crowd(count, **options):
-    return [FakePeer.holding(f"fake://{n}", BLOCKS, latency=0.05, rate=MiB, **options) for n in range(count)]
+def crowd(count, blocks=BLOCKS):
+    return [lone_peer(f"fake://{n}", blocks, latency=0.05, rate=MiB) for n in range(count)]
 
 
 async def all_at_once(s):
@@ -51,11 +50,11 @@ def test_no_peer_ever_has_more_than_its_share(count, most, forked):
                 await all_at_once(fork)
 
     simulate(main)
-    assert max(peer.worst for peer in peers) <= most
+    assert max(peer.traffic.worst for peer in peers) <= most
     assert sum(len(peer.asked) for peer in peers) >= len(BLOCKS)
 
 
-class Behind(FakePeer):
+class Behind(SimulatedPeer):
     """A peer that shares its endpoint with all others of this kind."""
 
     endpoint = "fake://shared"
@@ -75,7 +74,7 @@ class Behind(FakePeer):
 @given(count=st.integers(2, 4), most=st.integers(1, 5), forked=st.booleans())
 def test_peers_behind_one_endpoint_share_its_bound(count, most, forked):
     """However many peers stand behind one endpoint, it has no more requests than the bound at a time."""
-    peers = [Behind.holding(f"fake://shared/{n}", BLOCKS, latency=0.05, rate=MiB) for n in range(count)]
+    peers = [lone_peer(f"fake://shared/{n}", BLOCKS, latency=0.05, rate=MiB, kind=Behind) for n in range(count)]
     Behind.at_once = Behind.most_at_once = 0
 
     async def main():
@@ -142,9 +141,8 @@ def test_a_bound_of_nothing_is_refused():
 
 def test_a_node_bounds_calls_without_a_session_and_leaves_sessions_alone():
     """A bare call has the node's budget for its own length, and the next one has it anew; a session has its own."""
-    peers = crowd(1)
     parts = samples.file(640 * KiB, chunk=64 * KiB)
-    peers[0].blocks |= {block.cid.multihash: block.data for block in parts.blocks}
+    peers = crowd(1, [*BLOCKS, *parts.blocks])
 
     async def read(node):
         async with node.files.cat(parts.root) as chunks:
@@ -170,7 +168,7 @@ def test_a_node_bounds_calls_without_a_session_and_leaves_sessions_alone():
 @pytest.mark.parametrize("form", ["raw", "car"])
 def test_a_gateway_over_a_node_answers_within_its_limits(form):
     """A request to it is a call without a session, too: the client is told, and no peer is asked."""
-    peer, told = FakePeer.holding("fake://0", FOLDER.blocks), []
+    peer, told = lone_peer("fake://0", FOLDER.blocks), []
 
     async def receive():
         await trio.sleep_forever()
@@ -190,7 +188,7 @@ def test_a_gateway_over_a_node_answers_within_its_limits(form):
 
 
 def test_a_nodes_limits_hold_when_the_store_is_given_by_keyword():
-    peer = FakePeer.holding("fake://0", FOLDER.blocks)
+    peer = lone_peer("fake://0", FOLDER.blocks)
 
     async def main():
         node = Node.over(MemoryBlockstore(), peers=[peer], limits=Limits(requests=0))

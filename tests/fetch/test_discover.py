@@ -23,7 +23,7 @@ from sessionctx.fetch.discover import (
     Need,
     Search,
 )
-from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.network import lone_peer
 from sessionctx.testing.routers import FakeRouter
 
 ALONE = Need(wanted="leaf", root="root", left=0)
@@ -368,7 +368,7 @@ async def until_somebody_turns_up(need, routers, discovery):
 
 
 def router_with(cid, count, name="a", **options):
-    peers = [FakePeer(f"https://{name}{n}.example") for n in range(count)]
+    peers = [lone_peer(f"https://{name}{n}.example") for n in range(count)]
     return FakeRouter.naming({cid: peers}, public=f"https://{name}.example", **options)
 
 

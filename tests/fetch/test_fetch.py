@@ -28,7 +28,8 @@ from sessionctx.errors import (
 from sessionctx.fetch import fetch
 from sessionctx.peers import statistics
 from sessionctx.session import Limits, events
-from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.fates import failing, lying, raising, stalling
+from sessionctx.testing.network import SimulatedPeer, lone_peer
 from sessionctx.transports import Can, registry
 
 MiB = 1024 * 1024
@@ -49,7 +50,7 @@ def peer(block):
     """``peer(name, n=3, **options)``: a fake that holds the first *n* blocks."""
 
     def peer(name="a", n=3, **options):
-        return FakePeer.holding(f"fake://{name}", [block(i) for i in range(n)], **options)
+        return lone_peer(f"fake://{name}", [block(i) for i in range(n)], **options)
 
     return peer
 
@@ -75,7 +76,7 @@ async def test_nothing_is_asked_of_peers_that_are_not_needed(block, peer, autoju
 
 
 async def test_a_lie_reaches_nobody_and_its_peer_is_asked_no_more(block, peer, autojump_clock):
-    liar, honest = peer("liar", lies=True), peer("honest", latency=1.0)
+    liar, honest = peer("liar", faults=[lying()]), peer("honest", latency=1.0)
     with session.begin(peers=[liar, honest]) as s:
         for n in (0, 1, 2):
             assert await get(block(n).cid) == block(n).data
@@ -85,7 +86,7 @@ async def test_a_lie_reaches_nobody_and_its_peer_is_asked_no_more(block, peer, a
 
 
 async def test_a_whole_pool_of_liars_is_named(block, peer, autojump_clock):
-    with session.begin(peers=[peer("a", lies=True), peer("b", lies=True)]):
+    with session.begin(peers=[peer("a", faults=[lying()]), peer("b", faults=[lying()])]):
         with pytest.raises(FetchFailed, match=r"fake://a(.|\n)*fake://b") as caught:
             await get(block(0).cid)
         assert caught.value.lied
@@ -98,7 +99,7 @@ async def test_a_whole_pool_of_liars_is_named(block, peer, autojump_clock):
 
 async def test_an_empty_block_and_one_as_large_as_may_be(autojump_clock):
     blocks = [Block.of(b""), Block.of(bytes(MAX_BLOCK))]
-    with session.begin(peers=[FakePeer.holding("fake://a", blocks)]) as s:
+    with session.begin(peers=[lone_peer("fake://a", blocks)]) as s:
         for each in blocks:
             assert await get(each.cid) == each.data
         assert s.statistics().bytes == MAX_BLOCK
@@ -107,7 +108,7 @@ async def test_an_empty_block_and_one_as_large_as_may_be(autojump_clock):
 async def test_a_block_that_is_too_large_is_a_bad_answer(peer, autojump_clock):
     data = bytes(MAX_BLOCK + 1)
     cid = Block.of(b"something").cid
-    big = FakePeer("fake://big", {cid.multihash: data})
+    big = lone_peer("fake://big", [Block.vouched(cid, data)])
     with session.begin(peers=[big]) as s:
         with pytest.raises(FetchFailed) as caught:
             await get(cid)
@@ -158,7 +159,7 @@ async def test_a_peer_that_has_nothing_is_soon_left_alone(block, peer, autojump_
 
 async def test_no_is_told_as_such_even_by_a_peer_that_failed_before(block, peer, autojump_clock):
     """What a peer said about a block counts, not what went wrong with it otherwise."""
-    shaky = peer(n=1, faults=lambda n: PeerFailed("out of order") if n == 0 else None)
+    shaky = peer(n=1, faults=[raising(lambda n: PeerFailed("out of order") if n == 0 else None)])
     with session.begin(peers=[shaky]):
         await get(block(0).cid)
         for _ in range(2):
@@ -167,7 +168,7 @@ async def test_no_is_told_as_such_even_by_a_peer_that_failed_before(block, peer,
 
 
 async def test_not_found_is_not_claimed_while_one_peer_could_not_say(block, peer, autojump_clock):
-    dead = peer("dead", faults=lambda _: Unreachable("refused"))
+    dead = peer("dead", faults=[raising(lambda _: Unreachable("refused"))])
     with session.begin(peers=[peer("a", n=0), dead]):
         with pytest.raises(FetchFailed) as caught:
             await get(block(0).cid)
@@ -186,7 +187,7 @@ async def test_without_peers_the_error_says_what_to_do(block, autojump_clock):
 
 
 async def test_a_peer_that_failed_is_tried_again_after_a_rest(block, peer, autojump_clock):
-    only = peer(faults=lambda n: PeerFailed("out of order") if n < 3 else None, latency=0.0)
+    only = peer(faults=[raising(lambda n: PeerFailed("out of order") if n < 3 else None)], latency=0.0)
     with session.begin(peers=[only]) as s:
         assert await get(block(0).cid) == block(0).data
         assert trio.current_time() == pytest.approx(0.25 + 0.5 + 1.0)
@@ -194,21 +195,24 @@ async def test_a_peer_that_failed_is_tried_again_after_a_rest(block, peer, autoj
 
 
 async def test_retry_after_is_waited_for(block, peer, autojump_clock):
-    only = peer(faults=lambda n: Busy("later", retry_after=7.0) if n == 0 else None, latency=0.0)
+    only = peer(faults=[raising(lambda n: Busy("later", retry_after=7.0) if n == 0 else None)], latency=0.0)
     with session.begin(peers=[only]):
         assert await get(block(0).cid) == block(0).data
     assert trio.current_time() == pytest.approx(7.0)
 
 
 async def test_another_peer_is_asked_at_once(block, peer, autojump_clock):
-    broken, good = peer("broken", faults=lambda _: PeerFailed("no"), latency=0.01), peer("good", latency=0.01)
+    broken, good = (
+        peer("broken", faults=[failing()], latency=0.01),
+        peer("good", latency=0.01),
+    )
     with session.begin(peers=[broken, good]):
         assert await get(block(0).cid) == block(0).data
     assert trio.current_time() == pytest.approx(0.02)
 
 
 async def test_a_rest_that_is_too_long_is_not_waited_for(block, peer, autojump_clock):
-    only = peer(faults=lambda _: Busy("later", retry_after=3600.0), latency=0.0)
+    only = peer(faults=[raising(lambda _: Busy("later", retry_after=3600.0))], latency=0.0)
     with session.begin(peers=[only]):
         with pytest.raises(FetchFailed) as caught:
             await get(block(0).cid)
@@ -220,7 +224,7 @@ async def test_a_rest_that_is_too_long_is_not_waited_for(block, peer, autojump_c
 
 
 async def test_a_rest_beyond_the_callers_deadline_is_not_waited_for(block, peer, autojump_clock):
-    only = peer(faults=lambda _: Busy("later", retry_after=10.0), latency=0.0)
+    only = peer(faults=[raising(lambda _: Busy("later", retry_after=10.0))], latency=0.0)
     with session.begin(peers=[only]):
         with trio.fail_after(9.9), pytest.raises(FetchFailed):
             await get(block(0).cid)
@@ -228,14 +232,14 @@ async def test_a_rest_beyond_the_callers_deadline_is_not_waited_for(block, peer,
 
 
 async def test_a_rest_before_the_callers_deadline_is_waited_for(block, peer, autojump_clock):
-    only = peer(faults=lambda n: Busy("later", retry_after=10.0) if n == 0 else None, latency=0.0)
+    only = peer(faults=[raising(lambda n: Busy("later", retry_after=10.0) if n == 0 else None)], latency=0.0)
     with session.begin(peers=[only]), trio.fail_after(10.1):
         assert await get(block(0).cid) == block(0).data
 
 
 async def test_in_the_end_a_failing_peer_is_given_up(block, peer, autojump_clock):
-    only = peer(faults=lambda _: PeerFailed("out of order"))
-    with session.begin(peers=[only]), pytest.raises(FetchFailed, match="out of order") as caught:
+    only = peer(faults=[failing()])
+    with session.begin(peers=[only]), pytest.raises(FetchFailed, match="failed") as caught:
         await get(block(0).cid)
     assert isinstance(caught.value.reasons[only.url], PeerFailed)
     assert 2 <= len(only.asked) <= 5
@@ -243,17 +247,17 @@ async def test_in_the_end_a_failing_peer_is_given_up(block, peer, autojump_clock
 
 
 async def test_a_silent_peer_is_given_up_by_its_transport(block, peer, autojump_clock):
-    only = peer(stalls_after=0)
+    only = peer(faults=[stalling()])
     with session.begin(peers=[only]), pytest.raises(FetchFailed, match="nothing for 30 seconds") as caught:
         await get(block(0).cid)
     assert isinstance(caught.value.reasons[only.url], Stalled)
 
 
-@pytest.mark.parametrize("stalls_after", [0, 500])
-async def test_a_silent_peer_is_overtaken_by_another(stalls_after, block, autojump_clock):
+@pytest.mark.parametrize("after", [0, 20_000])
+async def test_a_silent_peer_is_overtaken_by_another(after, block, autojump_clock):
     big = Block.of(bytes(100_000))
-    silent = FakePeer.holding("fake://silent", [big], stalls_after=20_000 if stalls_after else 0)
-    good = FakePeer.holding("fake://good", [big])
+    silent = lone_peer("fake://silent", [big], faults=[stalling(after=after)])
+    good = lone_peer("fake://good", [big])
     with session.begin(peers=[silent, good]) as s:
         assert await get(big.cid) == big.data
         assert trio.current_time() < 1
@@ -264,8 +268,8 @@ async def test_a_silent_peer_is_overtaken_by_another(stalls_after, block, autoju
 async def test_a_job_is_not_kept_waiting_by_a_silent_peer_that_somebody_else_needs(block, autojump_clock):
     """One block is at the silent peer only; whoever wants another goes to the peer that answers."""
     rare, common = block(1), block(2)
-    silent = FakePeer.holding("fake://silent", [rare, common], stalls_after=0, can=Can(best_in_flight=1))
-    good = FakePeer.holding("fake://good", [common], latency=0.3)
+    silent = lone_peer("fake://silent", [rare, common], faults=[stalling()], can=Can(best_in_flight=1))
+    good = lone_peer("fake://good", [common], latency=0.3)
     with session.begin(peers=[silent]), trio.move_on_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(get, rare.cid)
@@ -344,7 +348,7 @@ async def test_a_session_cancelled_midway_ends_its_requests(block, peer, autojum
             await trio.sleep(1)
             s.cancel("enough")
     assert len(outcomes) == 3
-    assert slow.in_flight == 0
+    assert slow.traffic.in_flight == 0
     assert trio.current_time() == 1
     account = s.statistics()
     assert (account.cancelled, account.open, account.in_flight) == (3, 0, 0)
@@ -410,7 +414,7 @@ async def test_one_callers_patience_is_not_anothers(block, peer, autojump_clock)
             except FetchFailed as error:
                 got.append(error)
 
-    only = peer(faults=lambda n: Busy("later", retry_after=10.0) if n == 0 else None, latency=1.0)
+    only = peer(faults=[raising(lambda n: Busy("later", retry_after=10.0) if n == 0 else None)], latency=1.0)
     with session.begin(peers=[only]) as s:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(want, 5.0)
@@ -449,7 +453,7 @@ async def test_who_joins_a_fetch_brings_its_peers_along(block, peer, autojump_cl
 
 async def test_a_fetch_that_waits_gets_the_peers_of_who_comes_later(block, peer, autojump_clock):
     """The first caller's only peer rests; a second caller brings one that serves both."""
-    busy = peer("busy", faults=lambda _: Busy("later", retry_after=50.0))
+    busy = peer("busy", faults=[raising(lambda _: Busy("later", retry_after=50.0))])
     with session.begin(peers=[busy]) as s:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(get, block(0).cid)
@@ -518,12 +522,12 @@ async def test_something_with_an_address_that_cannot_be_asked_is_a_type_error(bl
 
 
 async def test_a_fault_in_a_transport_of_ones_own_surfaces_plainly(block, autojump_clock):
-    class Broken(FakePeer):
+    class Broken(SimulatedPeer):
         async def block(self, cid, *, progress=None):
             await trio.lowlevel.checkpoint()
             raise ZeroDivisionError("in my own transport")
 
-    with session.begin(peers=[Broken("fake://mine")]) as s:
+    with session.begin(peers=[lone_peer("fake://mine", kind=Broken)]) as s:
         with pytest.raises(ZeroDivisionError, match="in my own transport"):
             await get(block(0).cid)
         assert s.statistics().failed == 1
@@ -531,18 +535,18 @@ async def test_a_fault_in_a_transport_of_ones_own_surfaces_plainly(block, autoju
 
 
 async def test_a_transport_that_tells_no_progress_is_accounted_all_the_same(block, autojump_clock):
-    class Quiet(FakePeer):
+    class Quiet(SimulatedPeer):
         async def block(self, cid, *, progress=None):
             return await super().block(cid)
 
-    quiet = Quiet.holding("fake://quiet", [block(0)])
+    quiet = lone_peer("fake://quiet", [block(0)], kind=Quiet)
     with session.begin(peers=[quiet]) as s:
         await get(block(0).cid)
         assert (s.statistics().bytes, s.statistics().duplicate_bytes, row(s, quiet).bytes) == (1000, 0, 1000)
 
 
 async def test_a_transport_that_gladly_takes_none_still_serves(block, autojump_clock):
-    shy = FakePeer.holding("fake://shy", [block(0), block(1)], can=Can(best_in_flight=0))
+    shy = lone_peer("fake://shy", [block(0), block(1)], can=Can(best_in_flight=0))
     with session.begin(peers=[shy]):
         for n in (0, 1):
             assert await get(block(n).cid) == block(n).data
@@ -551,20 +555,20 @@ async def test_a_transport_that_gladly_takes_none_still_serves(block, autojump_c
 async def test_large_blocks_are_verified_too(autojump_clock):
     """Those are hashed in a worker thread."""
     large = Block.of(bytes(MiB))
-    with session.begin(peers=[FakePeer.holding("fake://liar", [large], lies=True)]):
+    with session.begin(peers=[lone_peer("fake://liar", [large], faults=[lying()])]):
         with pytest.raises(FetchFailed) as caught:
             await get(large.cid)
     assert caught.value.lied
 
 
 async def test_secrets_stay_out_of_errors_and_events(block, autojump_clock):
-    class Guarded(FakePeer):
+    class Guarded(SimulatedPeer):
         @property
         def public(self):
             return "https://gate.example"
 
     told = []
-    guarded = Guarded("https://user:secret@gate.example", faults=lambda _: PeerFailed("out of order"))
+    guarded = lone_peer("https://user:secret@gate.example", faults=[failing()], kind=Guarded)
     with session.begin(peers=[guarded]) as s:
         s.subscribe(told.append)
         with pytest.raises(FetchFailed) as caught:
@@ -575,24 +579,25 @@ async def test_secrets_stay_out_of_errors_and_events(block, autojump_clock):
 
 
 async def test_a_transport_that_lets_an_error_of_the_system_out_has_failed(block, peer, autojump_clock):
-    bad, good = peer("bad", faults=lambda _: Plug("pulled")), peer("good")
+    class Pulled(SimulatedPeer):
+        async def block(self, cid, *, progress=None):
+            await trio.lowlevel.checkpoint()
+            raise OSError("pulled")
+
+    bad, good = lone_peer("fake://bad", kind=Pulled), peer("good")
     with session.begin(peers=[bad, good]) as s:
         assert await get(block(0).cid) == block(0).data
         assert row(s, bad).failed == 1
 
 
-class Plug(OSError):
-    peer = ""
-
-
 async def test_peers_that_differ_in_secrets_only_keep_their_reasons(block, autojump_clock):
     """One lacks it, the other failed: so it is not known to be absent."""
 
-    class Masked(FakePeer):
+    class Masked(SimulatedPeer):
         public = "fake://same"
 
-    empty = Masked("fake://a@same", {})
-    broken = Masked("fake://b@same", {}, faults=lambda _: PeerFailed("broken"))
+    empty = lone_peer("fake://a@same", kind=Masked)
+    broken = lone_peer("fake://b@same", faults=[failing()], kind=Masked)
     with session.begin(peers=[empty, broken]):
         with pytest.raises(FetchFailed) as caught:
             await get(block(0).cid)
@@ -601,7 +606,7 @@ async def test_peers_that_differ_in_secrets_only_keep_their_reasons(block, autoj
 
 async def test_a_fork_gets_its_turn_while_its_parent_is_busy(autojump_clock):
     blocks = [Block.of(b"%d" % number) for number in range(400)]
-    served = FakePeer.holding("fake://a", blocks, latency=0.1)
+    served = lone_peer("fake://a", blocks, latency=0.1)
     with session.begin(peers=[served]):
         async with trio.open_nursery() as nursery:
             for each in blocks[1:]:
@@ -616,7 +621,7 @@ async def test_a_fork_gets_its_turn_while_its_parent_is_busy(autojump_clock):
 
 async def test_large_blocks_are_verified_though_all_threads_wait_for_them():
     blocks = [Block.of(bytes([number]) * 600_000) for number in range(41)]
-    with session.begin(peers=[FakePeer.holding("fake://a", blocks)]), trio.fail_after(30):
+    with session.begin(peers=[lone_peer("fake://a", blocks)]), trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for each in blocks:
                 nursery.start_soon(trio.to_thread.run_sync, partial(trio.from_thread.run, get, each.cid))

@@ -15,7 +15,7 @@ from sessionctx.node import MEMORY_NAME
 from sessionctx.peers import Ledger, Peer
 from sessionctx.session import events
 from sessionctx.testing import samples
-from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.network import lone_peer
 from sessionctx.transports import Can
 
 FILE = samples.file(1024 * 1024, chunk=64 * 1024)
@@ -24,8 +24,8 @@ MORE = samples.blocks(3, 5000)
 
 def pool():
     options = {"can": Can(car=False)}
-    slow = FakePeer.holding("fake://slow", [*FILE.blocks, *MORE], latency=0.5, rate=1e5, **options)
-    return [slow, FakePeer.holding("fake://fast", [*FILE.blocks, *MORE], latency=0.01, rate=1e8, **options)]
+    slow = lone_peer("fake://slow", [*FILE.blocks, *MORE], latency=0.5, rate=1e5, **options)
+    return [slow, lone_peer("fake://fast", [*FILE.blocks, *MORE], latency=0.01, rate=1e8, **options)]
 
 
 async def run(folder, peers, cids):

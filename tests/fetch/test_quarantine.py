@@ -11,18 +11,19 @@ from sessionctx import session
 from sessionctx.errors import FetchFailed, Lied
 from sessionctx.fetch import fetch, pardon, quarantined
 from sessionctx.testing import samples
-from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.fates import lying
+from sessionctx.testing.network import lone_peer
 
 BLOCKS = samples.blocks(6, 5000)
 LIAR = "https://liar.example"
 
 
 def liar():
-    return FakePeer.holding(LIAR, BLOCKS, lies=True)
+    return lone_peer(LIAR, BLOCKS, faults=[lying()])
 
 
 def honest():
-    return FakePeer.holding("fake://honest", BLOCKS, latency=0.05)
+    return lone_peer("fake://honest", BLOCKS, latency=0.05)
 
 
 async def lie(peer):
@@ -42,10 +43,10 @@ async def test_a_later_session_does_not_ask_it_and_names_it(autojump_clock):
 async def test_a_session_that_had_met_it_does_not_ask_it_either(autojump_clock):
     peer, other = liar(), honest()
     with session.begin(peers=[peer, other]) as s:
-        peer.lies = False
+        peer.faults = ()
         await fetch(s, BLOCKS[1].cid)
         assert peer.asked
-        peer.lies = True
+        peer.faults = [lying()]
         with session.leave():
             await lie(peer)
         before = len(peer.asked)
@@ -75,7 +76,7 @@ async def test_who_waits_for_it_alone_is_told(autojump_clock):
 async def test_a_pardon_lets_new_sessions_ask_again(spelling, autojump_clock):
     peer = liar()
     await lie(peer)
-    peer.lies = False
+    peer.faults = ()
     pardon(spelling)
     assert quarantined() == ()
     with session.begin(peers=[peer]) as s:
@@ -96,7 +97,7 @@ async def test_it_is_named_once_to_the_user(autojump_clock, caplog):
 
 
 async def test_who_merely_fails_is_not_quarantined(autojump_clock):
-    with session.begin(peers=[FakePeer.holding("fake://lacks", [])]) as s, pytest.raises(LookupError):
+    with session.begin(peers=[lone_peer("fake://lacks", [])]) as s, pytest.raises(LookupError):
         await fetch(s, BLOCKS[0].cid)
     assert quarantined() == ()
 

@@ -30,7 +30,8 @@ from sessionctx.fetch import FETCHER, fetch
 from sessionctx.peers import LEDGER, statistics
 from sessionctx.session import Limits, events
 from sessionctx.session.flights import flights
-from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.fates import lying, raising, stalling
+from sessionctx.testing.network import lone_peer
 from sessionctx.transports import Can
 
 FAULTS = {
@@ -60,6 +61,13 @@ class About:
     @property
     def steady(self):
         return not self.lies and self.stalls_after is None and not self.every
+
+    @property
+    def faults(self):
+        if self.lies:
+            yield lying()
+        if self.stalls_after is not None:
+            yield stalling(after=self.stalls_after)
 
 
 @attrs.frozen
@@ -117,14 +125,12 @@ class Play:
         def fault(number):
             return FAULTS[about.fault]() if about.every and number % about.every == about.every - 1 else None
 
-        return FakePeer.holding(
+        return lone_peer(
             f"fake://{n}",
             [each for i, each in enumerate(self.blocks) if i not in about.lacks],
             latency=about.latency,
             rate=about.rate,
-            lies=about.lies,
-            stalls_after=about.stalls_after,
-            faults=fault,
+            faults=[raising(fault), *about.faults],
             can=Can(best_in_flight=about.window),
         )
 
@@ -181,7 +187,7 @@ class Play:
                 assert (record.in_flight, record.line.in_flight_bytes) == (0, 0)
             if FETCHER in s.slots:
                 assert not FETCHER.of(s).needs
-        assert all(peer.in_flight == 0 for peer in self.peers)
+        assert all(peer.traffic.in_flight == 0 for peer in self.peers)
 
     def check_fates(self):
         for i, caller in enumerate(self.callers):
@@ -266,7 +272,7 @@ class Play:
         if self.limits is not None:
             assert most <= self.limits.in_flight
         for about, peer in zip(self.abouts, self.peers, strict=True):
-            assert peer.worst <= about.window
+            assert peer.traffic.worst <= about.window
 
     def forked(self):
         return any(caller.branch for caller in self.callers)

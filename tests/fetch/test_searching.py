@@ -15,7 +15,8 @@ from sessionctx.errors import BlockNotFound, Busy, FetchFailed, NoPeers, Unreach
 from sessionctx.fetch import FETCHER
 from sessionctx.session import events
 from sessionctx.testing import samples
-from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.fates import raising
+from sessionctx.testing.network import lone_peer
 from sessionctx.testing.routers import FakeRouter
 from sessionctx.transports import Can, Router
 
@@ -24,7 +25,7 @@ FILE = samples.file(2 * MiB, chunk=64 * 1024)
 
 
 def holder(n, blocks=FILE.blocks, **options):
-    return FakePeer.holding(f"https://holder{n}.example", blocks, can=Can(car=False), **options)
+    return lone_peer(f"https://holder{n}.example", blocks, can=Can(car=False), **options)
 
 
 def node_with(*routers):
@@ -56,7 +57,7 @@ async def test_whoever_has_it_at_hand_asks_no_router(autojump_clock):
     assert router.asked == []
 
 
-@pytest.mark.parametrize("broken", [{"latency": inf}, {"faults": lambda _: Unreachable("refused")}])
+@pytest.mark.parametrize("broken", [{"latency": inf}, {"faults": [raising(lambda _: Unreachable("refused"))]}])
 async def test_a_router_that_is_of_no_use_costs_no_time(broken, autojump_clock):
     took = []
     for routers in ((), (FakeRouter(**broken),)):
@@ -108,7 +109,7 @@ async def test_what_a_router_names_in_the_private_network_is_not_even_connected_
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, door, listeners)
         port = listeners[0].socket.getsockname()[1]
-        inside = FakePeer.holding(f"http://127.0.0.1:{port}", FILE.blocks)
+        inside = lone_peer(f"http://127.0.0.1:{port}", FILE.blocks)
         with trio.move_on_after(0.7):
             with pytest.raises((FetchFailed, NoPeers)):
                 await read(node_with(Guarded.naming({FILE.root: [inside]})))

@@ -13,11 +13,12 @@ from trio.testing import MockClock
 
 from sessionctx import session
 from sessionctx.content import Block
-from sessionctx.errors import Busy, PeerFailed, Unreachable
+from sessionctx.errors import PeerFailed
 from sessionctx.fetch import fetch
 from sessionctx.peers import statistics
 from sessionctx.session import Statistics
-from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.fates import busy, during, lying, raising, refusing, stalling
+from sessionctx.testing.network import SimulatedPeer, lone_peer
 
 KiB, MiB = 1024, 1024 * 1024
 
@@ -42,7 +43,7 @@ def race(play):
 
     def race(blocks, pool, width=32, *, first=None):
         peers = [first] if first else []
-        peers += [FakePeer.holding(f"fake://{n}", blocks, **options) for n, options in enumerate(pool)]
+        peers += [lone_peer(f"fake://{n}", blocks, **options) for n, options in enumerate(pool)]
         todo = iter(blocks)
 
         async def work(s):
@@ -75,23 +76,19 @@ LINE = {"latency": 0.005, "rate": 2.5 * MiB}
 
 
 def every(n):
-    return lambda number: PeerFailed("out of order") if number % n == n - 1 else None
-
-
-def until(moment, **options):
-    return lambda _: Busy("later", **options) if trio.current_time() < moment else None
+    return raising(lambda number: PeerFailed("out of order") if number % n == n - 1 else None)
 
 
 FAULTS = {
-    "lies": {"lies": True},
-    "is silent": {"stalls_after": 0},
-    "stops after 25 KiB": {"stalls_after": 25 * KiB},
-    "fails every 20th": {"faults": every(20)},
-    "fails every 3rd": {"faults": every(3)},
-    "always fails": {"faults": every(1)},
-    "refuses": {"faults": lambda _: Unreachable("refused")},
-    "is busy for 2 s, and says so": {"faults": until(2, retry_after=2.0)},
-    "is busy for 2 s": {"faults": until(2)},
+    "lies": {"faults": [lying()]},
+    "is silent": {"faults": [stalling()]},
+    "stops after 25 KiB": {"faults": [stalling(after=25 * KiB)]},
+    "fails every 20th": {"faults": [every(20)]},
+    "fails every 3rd": {"faults": [every(3)]},
+    "always fails": {"faults": [every(1)]},
+    "refuses": {"faults": [refusing()]},
+    "is busy for 2 s, and says so": {"faults": [during(busy(retry_after=2.0), until=2)]},
+    "is busy for 2 s": {"faults": [during(busy(), until=2)]},
 }
 
 
@@ -129,7 +126,7 @@ def test_one_bad_peer_of_three_costs_little(race, fault, last):
 def test_a_peer_that_turns_slow_midway_is_left_behind(race, rate):
     """From half a second on, one of three sends a trickle; the others take over what it has begun."""
 
-    class Tiring(FakePeer):
+    class Tiring(SimulatedPeer):
         async def block(self, cid, *, progress=None):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.tire)
@@ -139,9 +136,9 @@ def test_a_peer_that_turns_slow_midway_is_left_behind(race, rate):
 
         async def tire(self):
             await trio.sleep_until(0.5)
-            self.rate = rate
+            self.line.rate = rate
 
-    result = race(FILE, [LINE, LINE], first=Tiring.holding("fake://tired", FILE, **LINE))
+    result = race(FILE, [LINE, LINE], first=lone_peer("fake://tired", FILE, **LINE, kind=Tiring))
     assert result.seconds <= 1.5 * (0.5 + (16 - 3.75) / 5)
     assert result.wasted <= 0.05
 
@@ -190,7 +187,7 @@ def test_who_reads_block_by_block_does_not_pay_for_exploring_silent_peers(race, 
 def test_a_hedge_rescues_the_tail(race):
     """One of twenty answers comes a second late; the other peer is asked before that, within the budget."""
 
-    class Sometimes(FakePeer):
+    class Sometimes(SimulatedPeer):
         async def block(self, cid, *, progress=None):
             if len(self.asked) % 20 == 19:
                 self.asked.append(cid)
@@ -206,7 +203,7 @@ def test_a_hedge_rescues_the_tail(race):
                 await session.share(s, block.cid, partial(fetch, s, block.cid))
                 took.append(trio.current_time() - began)
 
-        peers = [Sometimes.holding(f"fake://{n}", FILE, latency=0.02, rate=12.5 * MiB) for n in range(3)]
+        peers = [lone_peer(f"fake://{n}", FILE, latency=0.02, rate=12.5 * MiB, kind=Sometimes) for n in range(3)]
         with session.begin(peers=peers) as s:
             async with trio.open_nursery() as nursery:
                 for _ in range(4):

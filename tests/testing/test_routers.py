@@ -8,7 +8,7 @@ from trio.testing import assert_checkpoints
 
 from sessionctx.content import CID, DAG_PB, Block
 from sessionctx.errors import Busy, InvalidPeer
-from sessionctx.testing.fakes import FakePeer
+from sessionctx.testing.network import lone_peer
 from sessionctx.testing.routers import FakeRouter
 
 BLOCK = Block.of(b"somewhere")
@@ -20,7 +20,7 @@ async def ask(router, cid=BLOCK.cid):
 
 
 async def test_it_names_those_who_have_it_and_how_to_ask_them(autojump_clock):
-    peers = [FakePeer.holding(f"https://{name}.example", [BLOCK]) for name in "ab"]
+    peers = [lone_peer(f"https://{name}.example", [BLOCK]) for name in "ab"]
     router = FakeRouter.naming({BLOCK.cid: peers}, latency=3.0, pause=1.0)
     began = trio.current_time()
     found = await ask(router)
@@ -31,7 +31,7 @@ async def test_it_names_those_who_have_it_and_how_to_ask_them(autojump_clock):
 
 
 async def test_all_names_of_a_multihash_are_one(autojump_clock):
-    router = FakeRouter.naming({BLOCK.cid: [FakePeer("https://a.example")]})
+    router = FakeRouter.naming({BLOCK.cid: [lone_peer("https://a.example")]})
     assert await ask(router, CID.of(BLOCK.data, codec=DAG_PB, version=0)) == await ask(router)
 
 
