@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from sessionctx import session
-from sessionctx.blocks import Audit, Blockstore, Collected, DiskBlockstore, MemoryBlockstore, NetworkBlocks, Pins
+from sessionctx.blocks import GRACE, Audit, Blockstore, Collected, DiskBlockstore, MemoryBlockstore, NetworkBlocks, Pins
 from sessionctx.dag import Dag, Files
 from sessionctx.errors import StoreError
 from sessionctx.fetch import Memory
@@ -98,7 +98,7 @@ class Node:
         """The roots whose blocks `gc` keeps; :exc:`~sessionctx.errors.StoreError` if the store is not on the disk."""
         return self._disk().pins
 
-    async def gc(self, *, grace: float = 3600.0, room: int = 0, dry_run: bool = False) -> Collected:
+    async def gc(self, *, grace: float = GRACE, room: int = 0, dry_run: bool = False) -> Collected:
         """Delete what no pin leads to and nobody has put within the last *grace* seconds; see `DiskBlockstore.gc`.
 
         With *room*, only until the store holds no more than so many bytes of blocks, the least recently used first.

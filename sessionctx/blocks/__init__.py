@@ -5,7 +5,7 @@ from __future__ import annotations
 from sessionctx.blocks.base import Blockstore, Caching, StoreStatistics
 from sessionctx.blocks.car import CarBlockstore
 from sessionctx.blocks.disk import DiskBlockstore
-from sessionctx.blocks.garbage import Collected
+from sessionctx.blocks.garbage import GRACE, Collected
 from sessionctx.blocks.memory import MemoryBlockstore
 from sessionctx.blocks.network import NetworkBlocks
 from sessionctx.blocks.pins import Pin, Pins
@@ -14,6 +14,7 @@ from sessionctx.blocks.tiered import TieredBlockstore
 from sessionctx.blocks.upstream import NEAR, HasUpstream, Upstream, default_limits, upstream_of
 
 __all__ = [
+    "GRACE",
     "NEAR",
     "Audit",
     "BadBlock",

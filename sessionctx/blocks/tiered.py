@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from sessionctx.blocks.base import Blockstore, batches, inline_block, not_found, turn
+from sessionctx.blocks.base import Blockstore, batches, caches_with, inline_block, keep_copy, not_found, turn
 from sessionctx.blocks.upstream import Upstream, upstream_of
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, StoreError
@@ -17,7 +17,7 @@ class TieredBlockstore:
     - `get` and `has` ask the stores in order and stop at the first that has it. What was found further down is copied
       into the first store, as well as that can be done: if it cannot, the block is returned all the same.
     - `put`, `put_many` and `delete` go to **every** store, home first. So a block is kept once put returns, whatever
-      the caches forget.
+      the caches forget. So does `cache`.
 
     A store that fails is an error here, too: a :exc:`~sessionctx.errors.StoreError` is never taken for "not here".
     The stores stay yours: open and close them. :exc:`ValueError` without any.
@@ -46,7 +46,7 @@ class TieredBlockstore:
             raise not_found(cid, f"any of {len(self._tiers)} stores")
         if tier is not self._tiers[0]:
             with suppress(StoreError):
-                await self._tiers[0].put(block)
+                await keep_copy(self._tiers[0], block)
         return block
 
     async def has(self, cid: CID) -> bool:
@@ -69,6 +69,13 @@ class TieredBlockstore:
         for batch in batches(blocks):
             for tier in reversed(self._tiers):
                 await tier.put_many(batch)
+
+    async def cache(self, blocks: Iterable[Block]) -> None:
+        """Keep copies of blocks that others have in every store, as each keeps such; for as long as there is room."""
+        await turn("TieredBlockstore.cache")
+        for batch in batches(blocks):
+            for tier in reversed(self._tiers):
+                await caches_with(tier)(batch)
 
     async def sync(self) -> None:
         """Make what is kept at home safe from power failure; the caches can lose theirs."""

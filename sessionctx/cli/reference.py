@@ -9,6 +9,7 @@ import click
 
 from sessionctx.cli.output import printable
 from sessionctx.content import CID
+from sessionctx.dag import split_ref
 from sessionctx.errors import InvalidCID
 
 
@@ -30,13 +31,8 @@ class Reference:
 
 def reference(text: str) -> Reference:
     """``CID``, ``CID/path``, ``/ipfs/CID/path`` or ``ipfs://CID/path`` (the last percent-encoded)."""
-    if text.startswith("ipfs://"):
-        rest = unquote(text.removeprefix("ipfs://"), errors="surrogateescape")
-    else:
-        rest = text.removeprefix("/ipfs/")
-    name, _, path = rest.partition("/")
     try:
-        pasted = not name or ":" in name  # a URL, or a path of another kind: all of it says what is wrong
-        return Reference(CID.parse(text if pasted else name), path.strip("/"))
+        cid, path = split_ref(unquote(text, errors="surrogateescape") if text.startswith("ipfs://") else text)
+        return Reference(cid, path.strip("/"))
     except InvalidCID as error:
         raise click.BadParameter(printable(str(error))) from None

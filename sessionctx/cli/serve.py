@@ -7,15 +7,15 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import click
 import trio
 
-from sessionctx import session
+from sessionctx import serve, session
 from sessionctx.cli.options import Settings, address, bounded, common, routed, settings
 from sessionctx.cli.verb import perform
-from sessionctx.cli.workers import Team, listening
-from sessionctx.serve import gateway, run
+from sessionctx.cli.workers import Team
 from sessionctx.testing import faults
 
 
@@ -40,7 +40,7 @@ from sessionctx.testing import faults
 )
 @routed
 @bounded
-@click.option("--inherit", type=int, hidden=True, help="Listen on this file descriptor.")
+@click.option("--inherit", type=int, multiple=True, hidden=True, help="Listen on this file descriptor.")
 @click.option(
     "--fault", multiple=True, hidden=True, help="Misbehave: slow:3MiB, fail:3, busy:2, lie, stall:N, truncate:N."
 )
@@ -52,7 +52,7 @@ def command(
     fault: tuple[str, ...],
     *,
     workers: int,
-    inherit: int | None,
+    inherit: tuple[int, ...],
     trustless: bool,
     leashed: bool,
 ) -> int:
@@ -72,10 +72,12 @@ def command(
     async def work() -> None:
         async with trio.open_nursery() as nursery:
             if leashed:
-                nursery.start_soon(_with_stdin, nursery.cancel_scope.cancel if inherit is None else stop.set)
-            sock = socket.socket(fileno=inherit) if inherit is not None else listening(*listen)
-            with sock:
-                team = Team(sock, workers, _words(chosen, peer, fault, trustless=trustless), stop)
+                nursery.start_soon(_with_stdin, stop.set if inherit else nursery.cancel_scope.cancel)
+            socks = [socket.socket(fileno=number) for number in inherit] or await serve.listen(*listen)
+            with ExitStack() as stack:
+                for sock in socks:
+                    stack.enter_context(sock)
+                team = Team(socks, workers, _words(chosen, peer, fault, trustless=trustless), stop)
                 await _serve(chosen, team, peer, wrappers, trustless=trustless)
             nursery.cancel_scope.cancel()
 
@@ -88,10 +90,11 @@ async def _serve(
     with session.begin(peers=peer, name="serve"):  # one for all requests: what is learnt of peers stays known
         async with chosen.open_node() as node, trio.open_nursery() as nursery:
             fetches = bool(peer or chosen.routers)
-            app = gateway(node.blocks if fetches else node.store, ahead=32 if fetches else 4, trustless=trustless)
+            app = serve.gateway(node.blocks if fetches else node.store, ahead=32 if fetches else 4, trustless=trustless)
             for wrap in wrappers:
                 app = wrap(app)
-            url = await nursery.start(functools.partial(run, app, sock=team.sock.dup(), stop=team.stop))
+            shared = [sock.dup() for sock in team.socks]
+            url = await nursery.start(functools.partial(serve.run, app, socks=shared, stop=team.stop))
             nursery.start_soon(team.run)  # the store is there now
             await chosen.output.data("listening", url, url=url)
             await chosen.output.flush()

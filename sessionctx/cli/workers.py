@@ -1,4 +1,4 @@
-"""More processes that serve what one does: they accept from its socket, and end with it however it ends."""
+"""More processes that serve what one does: they accept from its sockets, and end with it however it ends."""
 
 from __future__ import annotations
 
@@ -12,31 +12,12 @@ import trio
 
 from sessionctx.errors import SessionctxError
 
-_QUEUE = 1024  # connections that wait to be accepted
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, which processes can share. Raises `OSError`."""
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(where)
-            sock.listen(_QUEUE)
-        except BaseException:
-            sock.close()
-            raise
-    except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    return sock
-
 
 @attrs.frozen(eq=False)
 class Team:
-    """The processes that serve from one socket; this one is the first of them."""
+    """The processes that serve from the same sockets; this one is the first of them."""
 
-    sock: socket.socket
+    socks: list[socket.socket]
     count: int
     words: list[str]
     """The command line of the others."""
@@ -55,13 +36,13 @@ class Team:
 
     async def _work(self) -> None:
         """Run one. It ends gently when its stdin is closed, which the system does even if this process is killed."""
-        shared = self.sock.fileno()
-        extra = [*self.words, "--inherit", str(shared), "--while-stdin-is-open"]
+        shared = [sock.fileno() for sock in self.socks]
+        inherit = [word for number in shared for word in ("--inherit", str(number))]
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-P", "-m", "sessionctx", *extra],
+            [sys.executable, "-P", "-m", "sessionctx", *self.words, *inherit, "--while-stdin-is-open"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            pass_fds=[shared],
+            pass_fds=shared,
             start_new_session=True,  # Ctrl-C is for this process, which ends that one
         )
         try:

@@ -8,7 +8,7 @@ from sessionctx.dag.car_stream import CarChunks, CarSummary, car_stream
 from sessionctx.dag.dag import Dag, Fetched
 from sessionctx.dag.files import Files
 from sessionctx.dag.opened import Opened
-from sessionctx.dag.path import Ref, Resolved, resolve
+from sessionctx.dag.path import Ref, Resolved, resolve, split_ref
 from sessionctx.dag.reader import FileReader
 from sessionctx.dag.source import Source
 from sessionctx.dag.unixfs import (
@@ -63,5 +63,6 @@ __all__ = [
     "import_car",
     "make_chunker",
     "resolve",
+    "split_ref",
     "walk",
 ]

@@ -48,10 +48,8 @@ def parse_ref(ref: Ref, path: str = "") -> tuple[CID, list[str]]:
         DagTooDeep: it has more than 1024 segments.
     """
     if isinstance(ref, str):
-        text = ref.removeprefix("ipfs://").removeprefix("/ipfs/")
-        name, _, inner = text.partition("/")
-        pasted = not name or ":" in name  # a URL, or a path of another kind: all of it says what is wrong
-        ref, path = CID.parse(ref if pasted else name), f"{inner}/{path}"
+        ref, inner = split_ref(ref)
+        path = f"{inner}/{path}"
     segments: list[str] = []
     for segment in path.split("/"):
         if segment == ".." and not segments:
@@ -63,6 +61,13 @@ def parse_ref(ref: Ref, path: str = "") -> tuple[CID, list[str]]:
     if len(segments) > MAX_SEGMENTS:
         raise DagTooDeep(f"a path of {len(segments)} segments is over the limit of {MAX_SEGMENTS}")
     return ref, segments
+
+
+def split_ref(text: str) -> tuple[CID, str]:
+    """Return the CID that a reference begins with, and the path behind it as it is written. :exc:`InvalidCID`."""
+    name, _, path = text.removeprefix("ipfs://").removeprefix("/ipfs/").partition("/")
+    pasted = not name or ":" in name  # a URL, or a path of another kind: all of it says what is wrong
+    return CID.parse(text if pasted else name), path
 
 
 @session.operation

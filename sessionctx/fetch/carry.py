@@ -159,7 +159,7 @@ class Carry:
             await self._take(Block.vouched(cid, data), record)
             if sweep.done or self._too_long():
                 return
-            if self._batch.failed or self.fetcher.session.account.bytes_spent():
+            if self._batch.failed or self.fetcher.session.account.spent("bytes") is not None:
                 self._left = _Left.ENOUGH
                 return
 
@@ -181,10 +181,11 @@ class Carry:
             await trio.sleep(TICK)
             now = trio.current_time()
             if self._left is not None:
-                return None  # it is only being stored
+                return  # it is only being stored
             if sweep.done:
                 self._left = _Left.ENOUGH  # others have brought the rest
-                return self._stop()
+                self._stop()
+                return
             if stalls(ask, now):
                 if self._job.open:
                     fetcher.covers.give_up(self._job)
@@ -193,7 +194,8 @@ class Carry:
             fetcher.pool.update(now)
             if self._moves < MOST_MOVES and outrun(self._job, ask, fetcher.pool, now):
                 self._left, self._moves = _Left.OUTRUN, self._moves + 1
-                return self._stop()
+                self._stop()
+                return
             if fetcher.needs.waiting:
                 continue  # the others have enough to do
             for cid in far_end(self._job, ask, fetcher.pool, self._helping, now):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final
 
 import attrs
 
@@ -42,7 +42,6 @@ class Job:
     """One name that is being fetched, and how it stands."""
 
     car: ClassVar[bool] = False
-    what: ClassVar[Literal["block", "car"]] = "block"
     """Whether it is all that hangs below the name that is wanted, as a CAR, and not the one block."""
 
     cid: CID
@@ -148,7 +147,6 @@ class CarJob(Job):
     """All that hangs below one name, which is being fetched as a CAR, and the jobs that wait for parts of it."""
 
     car: ClassVar[bool] = True
-    what: ClassVar[Literal["block", "car"]] = "car"
     sweep: Sweep = attrs.field(kw_only=True)
     """What of it is missing."""
     open: bool = True

@@ -30,6 +30,11 @@ from sessionctx.peers import Ask
 from sessionctx.session import Session, events
 
 
+def what(job: Job) -> events.What:
+    """Return what a request for *job* is for, as events say it."""
+    return "car" if job.car else "block"
+
+
 @attrs.define(eq=False)
 class Requests:
     """What the requests of one session have in common."""
@@ -41,11 +46,6 @@ class Requests:
     """Called when a peer has become worse: jobs that counted on it look again."""
     freed: bool = attrs.field(default=False, init=False)
     """Whether a request has ended since work was handed out."""
-
-    def tell(self, kind: Callable[..., events.Event], *about: object) -> None:
-        """Let whoever listens know."""
-        if self.session.hooks:
-            self.session.hooks.tell(kind(trio.current_time(), *about))
 
 
 class Request:
@@ -105,22 +105,22 @@ class Request:
             self.came(size - ask.received)  # a transport that does not tell how it gets on
         self._over(wasted)
         ask.found(now, timed=timed)
-        self._all.tell(events.Answered, self._peer, self.job.cid, size, now - ask.began, self.job.what)
+        self._all.session.tell(events.Answered, self._peer, self.job.cid, size, now - ask.began, what(self.job))
 
     def dropped(self) -> None:
         """It is not needed any more."""
         self._over(self.ask.received - self.useful)
         seconds = self.ask.dropped(trio.current_time())
-        self._all.tell(events.Dropped, self._peer, self.job.cid, self.ask.received, self.job.what)
+        self._all.session.tell(events.Dropped, self._peer, self.job.cid, self.ask.received, what(self.job))
         if seconds:
-            self._all.tell(events.Rested, self._peer, seconds, self.ask.record.reason or "")
+            self._all.session.tell(events.Rested, self._peer, seconds, self.ask.record.reason or "")
             self._all.worse()
 
     def _missing(self, error: PeerError) -> None:
         """The peer does not have it, or will not give it; another job may be after the same, and count on it."""
         self._unserved(error)
         self.ask.missing(trio.current_time())
-        self._all.tell(events.Refused, self._peer, self.job.cid, str(error), self.job.what)
+        self._all.session.tell(events.Refused, self._peer, self.job.cid, str(error), what(self.job))
         self._all.givers.matters = True
         self._all.needs.wake(self.job.name)
 
@@ -129,20 +129,20 @@ class Request:
         self._unserved(error)
         asked_for = error.retry_after if isinstance(error, Busy) else None
         seconds = self.ask.failed(str(error), trio.current_time(), asked_for=asked_for, rest=rest)
-        self._all.tell(events.Failed, self._peer, self.job.cid, str(error), self.job.what)
+        self._all.session.tell(events.Failed, self._peer, self.job.cid, str(error), what(self.job))
         if seconds:
-            self._all.tell(events.Rested, self._peer, seconds, str(error))
+            self._all.session.tell(events.Rested, self._peer, seconds, str(error))
         self._all.worse()
 
     def _lied(self, error: HashMismatch) -> None:
         """What it sent does not match its name."""
-        what = error.args[0] if self.useful else self.job.cid
-        lie = Lied(f"{self._peer} sent bytes that do not match {what}", peer=self._peer)
+        name = error.args[0] if self.useful else self.job.cid
+        lie = Lied(f"{self._peer} sent bytes that do not match {name}", peer=self._peer)
         lie.__cause__ = error
         self._unserved(lie)
         self.ask.lied(str(lie))
         quarantine(self.ask.record.peer, str(lie))
-        self._all.tell(events.Lied, self._peer, self.job.cid, str(lie), self.job.what)
+        self._all.session.tell(events.Lied, self._peer, self.job.cid, str(lie), what(self.job))
         self._all.worse()
 
     def _unserved(self, error: PeerError) -> None:

@@ -24,7 +24,7 @@ from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import Grant, assign
 from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.quarantine import tell_of_liars
-from sessionctx.fetch.request import Request, Requests
+from sessionctx.fetch.request import Request, Requests, what
 from sessionctx.fetch.searching import Searching
 from sessionctx.fetch.verdict import verdict
 from sessionctx.fetch.window import open_up
@@ -157,7 +157,7 @@ class Fetcher:
                 self.session.account.request_begins(job.held)
             except LimitReached as spent:
                 if not job.asks:  # what is under way may still bring it
-                    self.requests.tell(events.Spent, spent.limit)
+                    self.session.tell(events.Spent, spent.limit)
                     self.needs.give_up(job, spent)
                 sent = False
                 continue
@@ -175,8 +175,8 @@ class Fetcher:
         job.granted.append(ask)
         self.needs.changed(job)
         if grant.hedge:
-            self.requests.tell(events.Hedged, record.peer.public, job.cid, job.what)
-        self.requests.tell(events.Asked, record.peer.public, job.cid, job.what)
+            self.session.tell(events.Hedged, record.peer.public, job.cid, what(job))
+        self.session.tell(events.Asked, record.peer.public, job.cid, what(job))
 
     async def _ask(self, job: Job, ask: Ask) -> None:
         """Ask one peer for one block, verify what it sends, and note how it went."""

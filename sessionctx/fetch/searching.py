@@ -130,9 +130,7 @@ class Searching:
             if isinstance(failed, Busy):
                 self._rest = max(self._rest, failed.retry_after or 0.0)
             log.info("the router %s was of no use: %s", router.public, error)
-        if self._session.hooks:
-            told = events.Searched(trio.current_time(), router.public, name, count, error)
-            self._session.hooks.tell(told)
+        self._session.tell(events.Searched, router.public, name, count, error)
 
     def _take(self, router: Routing, gateway: str) -> bool:
         if not self._discovery.take(gateway, router.public):

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from sessionctx.serve.asgi import App
 from sessionctx.serve.gateway import gateway
-from sessionctx.serve.server import run
+from sessionctx.serve.server import listen, run
 
-__all__ = ["App", "gateway", "run"]
+__all__ = ["App", "gateway", "listen", "run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -23,7 +24,7 @@ async def run(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
-    sock: socket.socket | None = None,
+    socks: Sequence[socket.socket] | None = None,
     stop: trio.Event | None = None,
     grace: float = 3.0,
     stalled: float = 60.0,
@@ -47,8 +48,8 @@ async def run(
         app: the ASGI app, see `gateway`.
         host: the address to listen on; the default is reached from this machine only.
         port: 0 lets the system choose.
-        sock: a socket that listens already, instead of *host* and *port*; several processes may share one. It is closed
-            in the end.
+        socks: sockets that listen already (see `listen`), instead of *host* and *port*; several processes may share
+            them. They are closed in the end.
         stop: set it for a gentle stop.
         grace: seconds that answers in progress have after *stop*.
         stalled: seconds for which a client may not read a quarter of a MiB before its connection is cut.
@@ -60,7 +61,8 @@ async def run(
     """
     require_trio("serve.run")
     keep_what_is_freed()
-    listeners = await _listen(host, port) if sock is None else [_listener(sock)]
+    socks = await listen(host, port) if socks is None else socks
+    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in socks]
     async with trio.open_nursery() as nursery:
         server = _Server(logged(app), nursery, stalled, keep_alive)
         accepting = await nursery.start(server.accept, listeners)
@@ -70,6 +72,15 @@ async def run(
         with trio.move_on_after(grace):
             await server.drain()
         nursery.cancel_scope.cancel()
+
+
+async def listen(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen on all addresses of *host*, for `run`. :exc:`OSError` if they cannot."""
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return [socket.socket(fileno=listener.socket.detach()) for listener in listeners]
 
 
 @attrs.define(eq=False)
@@ -134,17 +145,6 @@ def _taken(stream: trio.SocketStream) -> socket.socket:
     sock = socket.socket(family, kind, protocol, fileno=stream.socket.detach())
     sock.setblocking(False)
     return sock
-
-
-async def _listen(host: str, port: int) -> list[trio.SocketListener]:
-    try:
-        return await trio.open_tcp_listeners(port, host=host)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-
-
-def _listener(sock: socket.socket) -> trio.SocketListener:
-    return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
 
 
 def _url(listener: trio.SocketListener) -> str:

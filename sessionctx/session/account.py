@@ -129,10 +129,6 @@ class Account:
                 free = min(free, max(fit, 0 if account.in_flight else 1))
         return free
 
-    def bytes_spent(self) -> bool:
-        """Whether a budget of bytes is spent, here or in a parent."""
-        return self.spent("bytes") is not None
-
     # --- reading
 
     def spent(self, *limits: str) -> LimitReached | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from sessionctx.blocks import MemoryBlockstore, TieredBlockstore
+from sessionctx.blocks import DiskBlockstore, MemoryBlockstore, TieredBlockstore
 from sessionctx.blocks.base import BATCH_BLOCKS
 from sessionctx.errors import BlockNotFound, StoreError, StoreFull
 
@@ -91,3 +91,20 @@ async def test_a_miss_says_how_many_were_asked(block):
 def test_no_stores_are_refused():
     with pytest.raises(ValueError, match="at least one"):
         TieredBlockstore([])
+
+
+async def test_copies_stay_copies_in_every_tier(tmp_path, some_blocks):
+    """A tier with little room lets a copy go for the next one, which it would not do for what was put there."""
+    first, second = some_blocks(2)
+    room = max(len(first.data), len(second.data))
+    home = MemoryBlockstore()
+    async with DiskBlockstore.open(tmp_path / "store", room=room) as top:
+        tiers = TieredBlockstore([top, home])
+        await tiers.cache([first])
+        await tiers.cache([second])
+        assert [await top.has(each.cid) for each in (first, second)] == [False, True]
+        assert await tiers.get(first.cid) == first  # from home, and copied up again
+        assert [await top.has(each.cid) for each in (first, second)] == [True, False]
+        await tiers.put(second)
+        with pytest.raises(StoreFull):
+            await tiers.put(first)

@@ -15,7 +15,7 @@ from sessionctx import Node, session
 from sessionctx.blocks import DiskBlockstore, MemoryBlockstore
 from sessionctx.content import CID, DAG_PB, Block, PBNode, dagpb
 from sessionctx.errors import SessionEnded, StoreFull
-from sessionctx.fetch import FETCHER, STRIPE
+from sessionctx.fetch import FETCHER, STRIPE, Sweep, start_carry
 from sessionctx.peers import statistics
 from sessionctx.session import events
 from sessionctx.session.flights import flights
@@ -418,3 +418,20 @@ def test_events_tell_a_car_from_a_block():
     asked = [event.what for event in told if isinstance(event, events.Asked)]
     ended = [event.what for event in told if isinstance(event, events.Answered | events.Dropped)]
     assert sorted(asked) == sorted(ended)
+
+
+@settings(max_examples=10)
+@given(at=st.floats(0.1, 0.3))
+def test_what_a_car_had_brought_is_stored_when_it_is_cancelled(at):
+    """Also the last few, which wait for a batch to be full; nobody else would keep these."""
+    network = network_of(FLAT, {"rate": 2 * MiB})
+
+    async def main():
+        store = MemoryBlockstore()
+        with session.begin(peers=network.peers) as s, trio.move_on_after(at):
+            await start_carry(s, Sweep(FLAT.root), store.put_many).run()
+        return {block.cid for block in FLAT.blocks if await store.has(block.cid)}
+
+    kept = simulate(main)
+    sent = {block.cid for block in FLAT.blocks if network._sent.get(block.cid.multihash, 0) >= len(block.data)}
+    assert len(sent - kept) <= 1 + 64 * KiB // 3000  # what is on its way from the line to us

@@ -231,3 +231,17 @@ async def test_ipv6_urls_have_brackets(served, client):
         pytest.skip(f"no IPv6 here: {error}")
     assert url.startswith("http://[::1]:")
     assert (await client.get(url)).status_code == 500
+
+
+async def test_two_servers_may_share_the_sockets_of_all_addresses_of_a_host(served, client):
+    """Whoever accepts first answers; a name may stand for an address of IPv4 and one of IPv6."""
+    store = MemoryBlockstore()
+    await store.put(BLOCK)
+    socks = await serve.listen("localhost", 0)
+    for _ in range(2):
+        await served(serve.gateway(store), socks=[sock.dup() for sock in socks])
+    for sock in socks:
+        host, port = sock.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        assert (await client.get(f"{url}/ipfs/{BLOCK.cid}?format=raw")).content == BLOCK.data
+        sock.close()
