@@ -106,15 +106,14 @@ class Needs:
 
     def settled(self, pool: Pool, now: float) -> bool:
         """Whether all is as such a turn has left it, but for some more of what waits already."""
-        return self.spare is not None and now < self._looked_at + SAME and not (self.due(now) or pool.due(now))
-
-    def due(self, now: float) -> bool:
-        """Whether something may have become late since the last `update`."""
-        return bool(self._moments) and self._moments[0][0] <= now
+        if self.spare is None or now >= self._looked_at + SAME:
+            return False
+        late = self._moments and self._moments[0][0] <= now
+        return not (late or pool.due(now))
 
     def update(self, now: float) -> None:
         """Find out what is late by now."""
-        while self.due(now):
+        while self._moments and self._moments[0][0] <= now:
             job = heapq.heappop(self._moments)[2]
             if job in self._jobs and job.asks:
                 if job.late_at() <= now:
