@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -73,7 +72,7 @@ def command(
         async with trio.open_nursery() as nursery:
             if leashed:
                 nursery.start_soon(_with_stdin, stop.set if inherit else nursery.cancel_scope.cancel)
-            socks = [socket.socket(fileno=number) for number in inherit] or await serve.listen(*listen)
+            socks = [serve.inherited(number) for number in inherit] or await serve.listen(*listen)
             with ExitStack() as stack:
                 for sock in socks:
                     stack.enter_context(sock)

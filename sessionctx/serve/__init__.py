@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from sessionctx.serve.asgi import App
 from sessionctx.serve.gateway import gateway
-from sessionctx.serve.server import listen, run
+from sessionctx.serve.server import inherited, listen, run
 
-__all__ = ["App", "gateway", "listen", "run"]
+__all__ = ["App", "gateway", "inherited", "listen", "run"]

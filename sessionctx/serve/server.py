@@ -80,7 +80,18 @@ async def listen(host: str, port: int) -> list[socket.socket]:
         listeners = await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    return [socket.socket(fileno=listener.socket.detach()) for listener in listeners]
+    return [inherited(listener.socket.detach()) for listener in listeners]
+
+
+def inherited(fileno: int) -> socket.socket:
+    """Return the socket of a file descriptor, such as another process has left to this one.
+
+    It does not block, and neither do duplicates of it. All of them share that with those of other processes: were one
+    to block for a moment only, the others would be stuck in accepting.
+    """
+    sock = socket.socket(fileno=fileno)
+    sock.setblocking(False)
+    return sock
 
 
 @attrs.define(eq=False)

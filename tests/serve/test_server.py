@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 
 import httpx
 import pytest
@@ -245,3 +246,11 @@ async def test_two_servers_may_share_the_sockets_of_all_addresses_of_a_host(serv
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         assert (await client.get(f"{url}/ipfs/{BLOCK.cid}?format=raw")).content == BLOCK.data
         sock.close()
+
+
+async def test_no_duplicate_of_a_shared_socket_ever_blocks():
+    """Whether it blocks is said of what all of them share: a duplicate that did would stop every server on it."""
+    for sock in await serve.listen("127.0.0.1", 0):
+        with sock, sock.dup() as twin, serve.inherited(os.dup(sock.fileno())) as theirs, theirs.dup() as last:
+            assert [each.gettimeout() for each in (sock, twin, theirs, last)] == [0.0] * 4
+            assert not os.get_blocking(sock.fileno())
