@@ -30,6 +30,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!sessionctx\b).*"),
     ("py:.*", r"sessionctx\.[\w.]+\.[A-Z][a-z]?"),  # type variables
     ("py:class", r"sessionctx\.fetch\.(batch|memory)\.\w+"),  # not public
+    ("py:class", r"sessionctx\.testing\.storage\.\w+\.\w+Contract"),  # the parts of the contract that is
     ("py:class", r"sessionctx\.session\.life\.Closes"),  # what a session sees of a Slot; not public
 ]
 suppress_warnings = ["ref.python"]  # fields named as a builtin, such as Limits.bytes, make "bytes" ambiguous

@@ -38,6 +38,15 @@
     │   ├── StoreCorrupt          the file is damaged
     │   ├── StoreFull             no room on the disk, or in the room that it was given
     │   └── StoreClosed           used after it was closed
+    ├── StorageError              files kept by path: in a folder, a bucket, a share
+    │   ├── InvalidLocation       a URL or a path that cannot be one                      (ValueError)
+    │   ├── NoSuchFile            nothing is there, or something else than was wanted     (NotFound)
+    │   ├── FileExists            something is there already
+    │   ├── FileChanged           it is not the version any more that was wanted
+    │   ├── FileDamaged           what came, or was kept, does not match its checksum
+    │   ├── AccessDenied          the credentials, or their lack, do not allow it
+    │   ├── NoRoom                the disk is full, or the quota used up
+    │   └── CannotDo              this kind of storage does not do it
     ├── DagError                  blocks that do not link up
     │   ├── InvalidDag            sizes, types or links that contradict each other
     │   ├── DagTooDeep            deeper than the limit
@@ -279,6 +288,51 @@ class StoreFull(StoreError):
 
 class StoreClosed(StoreError):
     """A store was used after it had been closed."""
+
+
+# --- storage
+
+
+class StorageError(SessionctxError):
+    """A storage cannot do with a file what was asked; *storage* is its public address, *path* the file's path in it."""
+
+    def __init__(self, message: str, *, storage: str = "", path: str = "") -> None:
+        super().__init__(message)
+        self.storage = storage
+        """The storage's address without credentials."""
+        self.path = path
+
+
+class InvalidLocation(StorageError, ValueError):
+    """A URL names no storage, or a path cannot be in one. Check how it is written."""
+
+
+class NoSuchFile(StorageError, NotFound):
+    """There is nothing at this path, or it is a folder where a file was wanted, or the other way round."""
+
+
+class FileExists(StorageError):
+    """There is something at this path, and it was not to be replaced."""
+
+
+class FileChanged(StorageError):
+    """The file is not, or while it was read no longer was, the version that was wanted. Look again, and start over."""
+
+
+class FileDamaged(StorageError):
+    """Bytes do not match the checksum that they came with: damaged on the way or where they are kept. Not used."""
+
+
+class AccessDenied(StorageError):
+    """The storage does not let us: wrong or missing credentials, or they do not reach so far."""
+
+
+class NoRoom(StorageError):
+    """The storage is full, or the quota used up. Nothing of what was written is kept."""
+
+
+class CannotDo(StorageError):
+    """What was asked for, this kind of storage does not do, as its `Can` says: ask it something else."""
 
 
 # --- dag

@@ -5,6 +5,7 @@ Plain integers, added to by plain calls; each is counted in the session and in a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -59,6 +60,8 @@ class Account:
     """Bytes that the requests in flight hold, as far as is expected."""
     bytes: int = attrs.field(default=0, init=False)
     duplicate_bytes: int = attrs.field(default=0, init=False)
+    waiting: dict[Callable[[], None], None] = attrs.field(init=False)
+    """Of the root: whoever waits for room. Called whenever a request of the tree has ended; each looks for itself."""
     _lineage: tuple[Account, ...] = attrs.field(init=False)
     _budgets: tuple[tuple[Account, str, str, float], ...] = attrs.field(init=False)
     """All that are set, here and in its parents: whose, the limit, the count, and how far that may go."""
@@ -67,6 +70,7 @@ class Account:
         self.settled = {"found": 0, "missing": 0, "failed": 0, "cancelled": 0}
         set_here = given(self.limits).items()
         self._budgets = tuple((self, limit, BUDGETS[limit], most) for limit, most in set_here if limit in BUDGETS)
+        self.waiting = {} if self.parent is None else self.parent.waiting
         self._lineage = (self,)
         if self.parent is not None:
             self._lineage += self.parent._lineage  # noqa: SLF001
@@ -111,6 +115,8 @@ class Account:
             account.in_flight -= 1
             account.held -= size
             account.duplicate_bytes += wasted
+        for look in tuple(self.waiting):
+            look()
 
     def received(self, count: int) -> None:
         """Count *count* bytes as they arrive from a peer."""

@@ -15,8 +15,8 @@ import attrs
 Outcome: TypeAlias = Literal["found", "missing", "failed", "cancelled"]
 """How a want ends; each want ends in exactly one of these."""
 
-What: TypeAlias = Literal["block", "car"]
-"""What a request is for: the block called so, or a CAR of it and of what hangs below."""
+What: TypeAlias = Literal["block", "car", "file"]
+"""What a request is for: the block called so, a CAR of it and of what hangs below, or (some of) a file in a storage."""
 
 log = logging.getLogger("sessionctx.session")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sessionctx.transports.address import normalised
+from sessionctx.transports.address import normalised, redacted, scheme_of
 from sessionctx.transports.base import Can, CarAnswer, Progress, Transport
 from sessionctx.transports.gateway import GatewayTransport
 from sessionctx.transports.http import HTTP, HttpxTransport
@@ -22,4 +22,6 @@ __all__ = [
     "Transport",
     "normalised",
     "open_transport",
+    "redacted",
+    "scheme_of",
 ]
