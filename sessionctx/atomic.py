@@ -18,6 +18,11 @@ def fresh_name() -> str:
     return f".sessionctx-{secrets.token_hex(6)}.part"
 
 
+def is_unfinished(name: str) -> bool:
+    """Whether *name* is that of something that is not whole yet."""
+    return name.startswith(".sessionctx-") and name.endswith(".part")
+
+
 @attrs.define(eq=False)
 class Draft:
     """A new file in the folder of *path*, which gets that name when it is published. Ends with `close`.
@@ -39,14 +44,22 @@ class Draft:
 
     def publish(self) -> None:
         """Give it its name, once it is on the disk. :exc:`FileExistsError` if that is taken by now."""
+        self.settle()
+        self.reveal()
+        with suppress(OSError):  # some file systems cannot sync a folder
+            sync_folder(self.path.parent)
+
+    def settle(self) -> None:
+        """Wait until its content is on the disk."""
         self.file.flush()
         os.fsync(self.file.fileno())
+
+    def reveal(self) -> None:
+        """Give it its name, as `publish` does, and wait for nothing: a loss of power may undo it."""
         if self.replace:
             self._fresh.replace(self.path)
         else:
             give_name(self._fresh, self.path)
-        with suppress(OSError):  # some file systems cannot sync a folder
-            sync_folder(self.path.parent)
 
     def close(self) -> None:
         """Leave it; what was not published is removed."""

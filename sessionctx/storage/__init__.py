@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sessionctx.storage.base import Backend, Can, Entry, Listing, Reader, Source, WriteOptions
 from sessionctx.storage.endpoint import Endpoint, Request
+from sessionctx.storage.local import LocalStorage
 from sessionctx.storage.memory import MemoryStorage
 from sessionctx.storage.paths import checked
 from sessionctx.storage.registry import open_storage
@@ -14,6 +15,7 @@ __all__ = [
     "Endpoint",
     "Entry",
     "Listing",
+    "LocalStorage",
     "MemoryStorage",
     "Reader",
     "Request",

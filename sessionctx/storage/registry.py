@@ -19,6 +19,7 @@ Opener: TypeAlias = Callable[..., AbstractAsyncContextManager[Backend]]
 """Takes the URL, and options by keyword; opens the backend that is rooted there."""
 
 _BUILT_IN: Final[dict[str, str]] = {
+    "file": "local:open_local",
     "memory": "memory:open_memory",
 }
 """Scheme: module of this folder, and its opener. Each is imported when it is used, with what it needs."""
@@ -32,7 +33,7 @@ def open_storage(url: str, **options: Any) -> AbstractAsyncContextManager[Backen
         async with open_storage("s3://bucket/photos", region="eu-central-1") as photos:
             await photos.write("2026/cat.jpg", data)
 
-    ``memory`` is built in; another scheme looks for an installed package that has an entry point of
+    ``memory`` and ``file`` are built in; another scheme looks for an installed package that has an entry point of
     that name in the group ``sessionctx.storage``. *options* are the backend's own.
 
     Raises:

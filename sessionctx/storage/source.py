@@ -35,3 +35,25 @@ class _One:
         if not data:
             raise StopAsyncIteration
         return data
+
+
+class Gathered:
+    """The pieces of a source, small ones put together: each has at least *enough* bytes, except for the last."""
+
+    def __init__(self, source: Source, enough: int) -> None:
+        self._pieces = pieces(source)
+        self._enough = enough
+        self.ended = False
+        """Whether all has been given."""
+
+    async def next(self) -> bytes | bytearray | memoryview:
+        """Return the next piece, good until the next is asked for; an empty one at the end."""
+        gathered = bytearray()
+        async for piece in self._pieces:
+            if not gathered and memoryview(piece).nbytes >= self._enough:
+                return piece
+            gathered += piece
+            if len(gathered) >= self._enough:
+                return gathered
+        self.ended = True
+        return gathered

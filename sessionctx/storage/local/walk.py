@@ -1,0 +1,100 @@
+"""What is in a folder, and below it, one after the other, in memory that does not grow. Blocking."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from typing import Final
+
+import attrs
+
+from sessionctx.atomic import is_unfinished
+from sessionctx.errors import InvalidLocation, StorageError
+from sessionctx.storage.base import Entry
+from sessionctx.storage.local.place import Place, entry_of
+from sessionctx.storage.paths import fault_of, joined
+
+_MOST_OPEN: Final = 64
+"""Folders that are open at once, one in the other; what lies deeper is read a whole folder at a time."""
+
+
+@attrs.define(eq=False)
+class _Folder:
+    """A folder that is being read."""
+
+    path: str
+    identity: tuple[int, int]
+    """Which folder it is, by whatever way it was reached."""
+    names: Iterator[os.DirEntry[str]]
+    closing: ExitStack
+
+
+def walk(place: Place, path: str, *, recursive: bool) -> Generator[Entry]:
+    """Give what is in the folder *path*, in the file system's order, and with *recursive* what is below it.
+
+    What may not be looked at comes with a problem. :exc:`OSError` if that is *path* itself.
+    """
+    way = [_enter(place, path, ())]
+    try:
+        while way:
+            try:
+                found = next(way[-1].names, None)
+            except OSError as error:
+                yield _unread(place, way[-1].path, error)
+                found = None
+            if found is None:
+                way.pop().closing.close()
+                continue
+            entry = _entry(place, way[-1].path, found)
+            if entry is None:
+                continue
+            if recursive and entry.kind == "folder" and entry.problem is None:
+                try:
+                    way.append(_enter(place, entry.path, way))
+                except OSError as error:
+                    entry = _unread(place, entry.path, error)
+            yield entry
+    finally:
+        for folder in way:
+            folder.closing.close()
+
+
+def _enter(place: Place, path: str, way: list[_Folder] | tuple[()]) -> _Folder:
+    where = place.through(path)
+    found = where.stat()
+    identity = found.st_dev, found.st_ino
+    if any(folder.identity == identity for folder in way):
+        raise OSError(None, "it is mounted within itself")
+    scan = os.scandir(where)
+    closing = ExitStack()
+    closing.callback(scan.close)
+    if len(way) < _MOST_OPEN:
+        return _Folder(path, identity, scan, closing)
+    with closing:
+        return _Folder(path, identity, iter(list(scan)), closing)
+
+
+def _entry(place: Place, folder: str, found: os.DirEntry[str]) -> Entry | None:
+    """Return what is known of one; None if it is gone by now, or is being written."""
+    if is_unfinished(found.name):
+        return None
+    path = joined(folder, found.name)
+    fault = fault_of(path)
+    if fault is not None:
+        problem = InvalidLocation(f"{place.shown}: {path!r} cannot be had: {fault}", storage=place.shown, path=path)
+        return Entry(path=path, kind="other", problem=problem)
+    try:
+        return entry_of(path, found.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return attrs.evolve(_unread(place, path, error), kind="other")
+
+
+def _unread(place: Place, path: str, error: OSError) -> Entry:
+    try:
+        with place.faults(path):
+            raise error
+    except StorageError as problem:
+        return Entry(path=path, kind="folder", problem=problem)
