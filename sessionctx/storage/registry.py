@@ -20,6 +20,8 @@ Opener: TypeAlias = Callable[..., AbstractAsyncContextManager[Backend]]
 
 _BUILT_IN: Final[dict[str, str]] = {
     "file": "local:open_local",
+    "http": "http:open_http",
+    "https": "http:open_http",
     "memory": "memory:open_memory",
 }
 """Scheme: module of this folder, and its opener. Each is imported when it is used, with what it needs."""
@@ -33,8 +35,8 @@ def open_storage(url: str, **options: Any) -> AbstractAsyncContextManager[Backen
         async with open_storage("s3://bucket/photos", region="eu-central-1") as photos:
             await photos.write("2026/cat.jpg", data)
 
-    ``memory`` and ``file`` are built in; another scheme looks for an installed package that has an entry point of
-    that name in the group ``sessionctx.storage``. *options* are the backend's own.
+    ``memory``, ``file`` and, read-only, ``http`` and ``https`` are built in; another scheme looks for an installed
+    package that has an entry point of that name in the group ``sessionctx.storage``. *options* are the backend's own.
 
     Raises:
         InvalidLocation: *url* is none, or nothing serves its scheme.

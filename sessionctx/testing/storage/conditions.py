@@ -8,7 +8,7 @@ import trio
 
 from sessionctx.errors import CannotDo, FileChanged, FileExists
 from sessionctx.storage import Backend, WriteOptions
-from sessionctx.testing.storage.sources import content, everything
+from sessionctx.testing.storage.sources import content
 
 
 @pytest.mark.trio
@@ -55,17 +55,6 @@ class ConditionsContract:
         with pytest.raises(FileChanged):
             await backend.write("file", b"third", options=WriteOptions(if_version=first.version))
         assert await content(backend, "file") == b"second!"
-
-    async def test_a_read_of_a_version_that_is_gone_is_refused(self, backend: Backend) -> None:
-        first = await backend.write("file", b"first")
-        async with backend.read("file", version=first.version) as reader:
-            assert await everything(reader) == b"first"
-        if first.version is None:
-            return
-        await backend.write("file", b"second!")
-        with pytest.raises(FileChanged):
-            async with backend.read("file", version=first.version) as reader:
-                await everything(reader)
 
     async def test_times_and_modes_are_kept_where_that_is_promised(self, backend: Backend) -> None:
         await backend.write("file", b"x", options=WriteOptions(modified=1_000_000_000.0, mode=0o640))

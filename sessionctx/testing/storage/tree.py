@@ -72,14 +72,6 @@ class TreeContract:
         await backend.delete("x")
         assert list(await listed(backend)) == ["file"]
 
-    async def test_what_is_not_there_is_not_found(self, backend: Backend) -> None:
-        with pytest.raises(NoSuchFile, match="nowhere") as caught:
-            await backend.stat("nowhere/file")
-        assert caught.value.path == "nowhere/file"
-        with pytest.raises(NoSuchFile, match="nowhere"):
-            async with backend.read("nowhere"):
-                pass
-
     # --- delete, rename, copy
 
     async def test_delete_deletes_and_does_not_mind_what_is_gone(self, backend: Backend) -> None:
