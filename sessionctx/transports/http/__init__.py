@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from sessionctx.transports.http.body import Body
 from sessionctx.transports.http.client import HttpxTransport
 from sessionctx.transports.http.door import HTTP
 from sessionctx.transports.http.response import Response
 
-__all__ = ["HTTP", "HttpxTransport", "Response"]
+__all__ = ["HTTP", "Body", "HttpxTransport", "Response"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cache
 from typing import Final, Self, cast
@@ -14,6 +14,7 @@ import httpx
 import trio
 
 from sessionctx.errors import InvalidPeer
+from sessionctx.transports.http.body import Body, Buffer
 from sessionctx.transports.http.connection import Connection
 from sessionctx.transports.http.pool import Turn
 from sessionctx.transports.http.response import Answer
@@ -112,24 +113,33 @@ class _Stream(httpx.AsyncByteStream):
 
 @asynccontextmanager
 async def by_client(
-    client: httpx.AsyncClient, url: str, headers: Mapping[str, str], *, known: bool, seconds: float
+    client: httpx.AsyncClient,
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    known: bool,
+    seconds: float,
+    method: str = "GET",
+    body: Body | None = None,
+    went: Callable[[int], object] | None = None,
 ) -> AsyncGenerator[Answer]:
     """Ask through a client that was handed in, and lend the answer. Raises `Trouble`.
 
     Its own credentials are not sent on, behind a redirect to an endpoint that is not *known* (the first one).
     """
-    request = client.build_request("GET", url, headers=headers, timeout=None)  # the limits are the door's
+    content = None if body is None else _as_content(body, went)
+    request = client.build_request(method, url, headers=headers, content=content, timeout=None)  # limits are the door's
     if not known:
         request.headers.pop("authorization", None)
     try:
-        with trio.fail_after(seconds):
+        with trio.fail_after(seconds if body is None else math.inf):
             auth = httpx.USE_CLIENT_DEFAULT if known else None
             response = await client.send(request, stream=True, auth=auth, follow_redirects=False)
     except httpx.HTTPError as error:
         raise _as_trouble(error) from error
     except trio.TooSlowError:
         raise HeadLate(f"{seconds:g} s") from None
-    body = aiter(cast("AsyncIterable[bytes]", response.stream))
+    chunks = aiter(cast("AsyncIterable[bytes]", response.stream))
 
     broken = False
 
@@ -139,7 +149,7 @@ async def by_client(
             raise BrokenOff("reading it was given up")
         broken = True
         try:
-            chunk = await anext(body, b"")
+            chunk = await anext(chunks, b"")
         except httpx.HTTPError as error:
             raise _as_trouble(error) from error
         broken = False
@@ -153,7 +163,7 @@ async def by_client(
         # they would be found by the garbage collector. What is buffered still comes: often it is just the end.
         with trio.CancelScope(shield=True) as scope, suppress(httpx.HTTPError):
             scope.cancel()
-            async for _ in body:
+            async for _ in chunks:
                 pass
         await response.aclose()
 
@@ -161,6 +171,20 @@ async def by_client(
 def _seconds(timeout: float | None) -> float:
     """Return what trio calls what httpx calls ``None``."""
     return math.inf if timeout is None else timeout
+
+
+async def _as_content(body: Body, went: Callable[[int], object] | None) -> AsyncIterator[bytes]:
+    """Give the pieces of *body* in the only form that the client takes."""
+    pieces = body.pieces
+    async for piece in pieces if isinstance(pieces, AsyncIterable) else _each(pieces):
+        yield bytes(piece)
+        if went is not None:
+            went(len(piece))
+
+
+async def _each(pieces: Sequence[Buffer]) -> AsyncIterator[Buffer]:
+    for piece in pieces:
+        yield piece
 
 
 def _body(request: httpx.Request) -> AsyncIterable[bytes] | None:

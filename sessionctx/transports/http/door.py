@@ -12,13 +12,14 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import cache, lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import h11
 import trio
 
 from sessionctx.errors import BadAnswer, NotInTrio
+from sessionctx.transports.http.body import Body
 from sessionctx.transports.http.client import by_client, public_authorities
 from sessionctx.transports.http.pool import Turn
 from sessionctx.transports.http.response import Answer, Response
@@ -27,6 +28,8 @@ from sessionctx.transports.http.trouble import Trouble, told
 
 if TYPE_CHECKING:
     import httpx
+
+_REPEATED_ELSEWHERE: Final = frozenset({"GET", "HEAD"})
 
 
 @attrs.frozen
@@ -63,8 +66,7 @@ class HTTP:
         if self.public_only and self.client is not None:
             raise ValueError("public_only= cannot be kept by a client= of your own, which connects by itself")
 
-    @asynccontextmanager
-    async def get(
+    def get(
         self,
         url: str,
         *,
@@ -73,14 +75,39 @@ class HTTP:
         authorization: str | None = None,
         limit: int | None = None,
         waited: Callable[[], object] | None = None,
+    ) -> AbstractAsyncContextManager[Response]:
+        """Ask for *url* with the method ``GET``: see `request`."""
+        return self.request(
+            "GET", url, peer=peer, headers=headers, authorization=authorization, limit=limit, waited=waited
+        )
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        peer: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        authorization: str | None = None,
+        body: Body | None = None,
+        limit: int | None = None,
+        raw: bool = False,
+        waited: Callable[[], object] | None = None,
+        went: Callable[[int], object] | None = None,
     ) -> AsyncGenerator[Response]:
         """Ask for *url* (which holds no credentials), follow redirects, and lend the answer for the block.
 
         The answer's header has arrived on entering. A success (2xx) can then be read; the body of anything else is
-        gone already, so that the connection can be used again. *authorization* is sent to the endpoint of *url* alone.
-        A body over *limit* bytes is refused, by its ``Content-Length`` if that tells; so is one with a
-        ``Content-Encoding``. *waited* is called when a request had to wait for its turn at our own limit of
-        *connections*, and goes out now: the peer's time begins only then.
+        gone already, so that the connection can be used again: `Response.complaint` has its beginning.
+        *authorization* is sent to the endpoint of *url* alone. A body over *limit* bytes is refused, by its
+        ``Content-Length`` if that tells; so is one with a ``Content-Encoding``. *waited* is called when a request had
+        to wait for its turn at our own limit of *connections*, and goes out now: the peer's time begins only then.
+        *went* is called with the bytes of *body* as they go out, of which the peer must take some in each *idle*
+        seconds. A body that came from an iterable of another length than it said is a :exc:`ValueError`.
+
+        Only ``GET`` and ``HEAD`` are sent on by a redirect, and not if *raw*: then a redirect is an answer like
+        others, bodies are taken in whatever encoding they have, and the headers are meant for this one request.
 
         Raises :exc:`Unreachable`, :exc:`Stalled`, :exc:`PeerFailed` and :exc:`BadAnswer`, each with *peer*;
         :exc:`NotInTrio` outside a trio run.
@@ -90,16 +117,25 @@ class HTTP:
         target = Target.parse(url)
         known = True  # nobody else than the first endpoint sends us where credentials go
         sent = {"Accept": "*/*", **headers, "Accept-Encoding": "identity"}
+        if body is not None:
+            sent["Content-Length"] = str(body.length)
+        asking = _Asking(method, body, waited, went, raw)
+        follow = not raw and method in _REPEATED_ELSEWHERE
         for _ in range(self.redirects + 1):
             secret = {"Authorization": authorization} if authorization and known else {}
             try:
-                async with self._ask(target, sent | secret, waited, known=known) as answer:
-                    with closing(Response(answer, peer, limit, idle=self.idle, progress=self.progress)) as response:
+                async with self._ask(target, sent | secret, asking, known=known) as answer:
+                    with closing(
+                        Response(answer, peer, limit, idle=self.idle, progress=self.progress, plain=not raw)
+                    ) as response:
                         await response.prepare()
-                        onward = target.onward(response.status, response.headers.get("location"), peer)
+                        location = response.headers.get("location") if follow else None
+                        onward = target.onward(response.status, location, peer)
                         if onward is None:
                             yield response
                             return
+            except h11.LocalProtocolError as error:
+                raise ValueError(f"the body of a request to {peer} is not as long as it said") from error
             except Trouble as trouble:
                 raise told(peer, trouble) from trouble
             known = known and onward.endpoint == target.endpoint
@@ -107,26 +143,33 @@ class HTTP:
         raise BadAnswer(f"{peer} redirects for ever (more than {self.redirects} times): is it set up right?", peer=peer)
 
     def _ask(
-        self, target: Target, headers: Mapping[str, str], waited: Callable[[], object] | None, *, known: bool
+        self, target: Target, headers: Mapping[str, str], asking: _Asking, *, known: bool
     ) -> AbstractAsyncContextManager[Answer]:
         """Send one request to one endpoint, and lend its answer. Raises `Trouble`."""
         if self.client is None:
-            return self._by_pool(target, headers, waited)
-        return by_client(self.client, target.url, headers, known=known, seconds=self.connect + self.header)
+            return self._by_pool(target, headers, asking)
+        seconds, method, body, went = self.connect + self.header, asking.method, asking.body, asking.went
+        return by_client(
+            self.client, target.url, headers, known=known, seconds=seconds, method=method, body=body, went=went
+        )
 
     @asynccontextmanager
-    async def _by_pool(
-        self, target: Target, headers: Mapping[str, str], waited: Callable[[], object] | None
-    ) -> AsyncGenerator[Answer]:
-        endpoint = target.endpoint
+    async def _by_pool(self, target: Target, headers: Mapping[str, str], asking: _Asking) -> AsyncGenerator[Answer]:
+        endpoint, body = target.endpoint, asking.body
         tls = (self.tls or public_authorities()) if endpoint.scheme == "https" else None
-        checked = _pattern(endpoint.public.partition("//")[2], *headers.items()).headers
-        request = h11.Request(method="GET", target=target.path, headers=checked)
+        checked = (_fresh if asking.raw else _pattern)(endpoint.public.partition("//")[2], *headers.items()).headers
+        request = h11.Request(method=asking.method, target=target.path, headers=checked)
         async with Turn(endpoint, tls, self.connections) as turn:
-            if turn.waited and waited is not None:
-                waited()
+            if turn.waited and asking.waited is not None:
+                asking.waited()
             head, connection = await turn.ask(
-                request, connect=self.connect, header=self.header, public_only=self.public_only
+                request,
+                None if body is None else body.pieces,
+                connect=self.connect,
+                header=self.header,
+                idle=self.idle,
+                went=asking.went,
+                public_only=self.public_only,
             )
             try:
                 yield Answer(head.status_code, head.headers, connection.receive)
@@ -134,10 +177,26 @@ class HTTP:
                 turn.give_back(connection)
 
 
+@attrs.frozen
+class _Asking:
+    """What is the same for each endpoint that a request goes to."""
+
+    method: str
+    body: Body | None
+    waited: Callable[[], object] | None
+    went: Callable[[int], object] | None
+    raw: bool
+
+
+def _fresh(host: str, *headers: tuple[str, str]) -> h11.Request:
+    """Return a request with these headers, checked."""
+    return h11.Request(method="GET", target="/", headers=[("Host", host), ("User-Agent", _user_agent()), *headers])
+
+
 @lru_cache(maxsize=128)
 def _pattern(host: str, *headers: tuple[str, str]) -> h11.Request:
-    """Return a request whose headers are checked: others that take them over need not look at each of them again."""
-    return h11.Request(method="GET", target="/", headers=[("Host", host), ("User-Agent", _user_agent()), *headers])
+    """Return the same, for many requests: others that take its headers over need not look at each of them again."""
+    return _fresh(host, *headers)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import AsyncIterable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Self
 
@@ -13,6 +13,7 @@ import h11
 import trio
 
 from sessionctx.transports.address import Address
+from sessionctx.transports.http.body import Chunks
 from sessionctx.transports.http.connection import Connection
 from sessionctx.transports.http.kept import Kept, Shelf, kept_here
 from sessionctx.transports.http.trouble import BadHTTP, BrokenOff, ConnectionLate, HeadLate
@@ -44,16 +45,20 @@ class Turn(AbstractAsyncContextManager["Turn"]):
     async def ask(
         self,
         request: h11.Request,
-        body: AsyncIterable[bytes] | None = None,
+        body: Chunks | None = None,
         *,
         connect: float,
         header: float,
+        idle: float = math.inf,
+        went: Callable[[int], object] | None = None,
         public_only: bool = False,
     ) -> tuple[h11.Response, Connection]:
         """Send a request; return the head of the answer, and the connection to read its body from and to give back.
 
-        *connect* and *header* are the seconds to wait for a connection, and for the head. A kept connection that turns
-        out to be closed or spoilt is nobody's fault: what can be asked twice is asked again, on a fresh one.
+        *connect* and *header* are the seconds to wait for a connection, and for the head after all has been sent;
+        *idle* those in which the peer must take something of the *body*, and *went* is told what it took. A kept
+        connection that turns out to be closed or spoilt is nobody's fault: what can be asked twice is asked again, on a
+        fresh one.
         Raises `Trouble`.
         """
         kept = self._kept.take(self._shelf)
@@ -61,12 +66,12 @@ class Turn(AbstractAsyncContextManager["Turn"]):
             if public_only:  # others may have been allowed to connect
                 kept.refuse_private()
             try:
-                return await _head(kept, request, body, header), kept
+                return await _head(kept, request, body, seconds=header, idle=idle, went=went), kept
             except (BrokenOff, BadHTTP):
                 if body is not None or request.method not in (b"GET", b"HEAD"):
                     raise
         fresh = await self._connect(connect, public_only=public_only)
-        return await _head(fresh, request, body, header), fresh
+        return await _head(fresh, request, body, seconds=header, idle=idle, went=went), fresh
 
     def give_back(self, connection: Connection) -> None:
         """Keep the connection if its exchange came to the end; close it otherwise."""
@@ -82,11 +87,17 @@ class Turn(AbstractAsyncContextManager["Turn"]):
 
 
 async def _head(
-    connection: Connection, request: h11.Request, body: AsyncIterable[bytes] | None, seconds: float
+    connection: Connection,
+    request: h11.Request,
+    body: Chunks | None,
+    *,
+    seconds: float,
+    idle: float,
+    went: Callable[[int], object] | None,
 ) -> h11.Response:
     try:
         with trio.fail_after(seconds if body is None else math.inf) as patience:
-            await connection.send(request, body)
+            await connection.send(request, body, idle=idle, went=went)
             if body is not None:  # it may take as long as it is
                 patience.deadline = trio.current_time() + seconds
             return await connection.head(request)

@@ -35,12 +35,17 @@ class Answer:
 class Response:
     """An answer whose header has arrived: read it whole, or iterate over its bytes as they come."""
 
-    def __init__(self, answer: Answer, peer: str, limit: int | None, *, idle: float, progress: int) -> None:
+    def __init__(
+        self, answer: Answer, peer: str, limit: int | None, *, idle: float, progress: int, plain: bool = True
+    ) -> None:
         self.status = answer.status
         self.headers = _joined(answer.headers)
         """Names in lower case; repeated ones joined by a comma."""
         self.framed = answer.frames or not self.headers.keys().isdisjoint(_FRAMES)
         """Whether the end of its body can be told from a cut; a body that ends with its connection cannot."""
+        self.complaint = b""
+        """If it is no success: the body, as far as it came at once, at most 64 KiB of it."""
+        self._plain = plain
         self._receive = answer.receive
         self._peer = peer
         self._limit = limit
@@ -120,13 +125,15 @@ class Response:
         )
 
     async def prepare(self) -> None:
-        """Refuse a body that must not be read, and get rid of one that nobody will read."""
+        """Refuse a body that must not be read, and take in the complaint that an error brings."""
         if not self.ok:
+            said: list[bytes] = []
             with trio.move_on_after(_DRAIN_SECONDS), suppress(PeerError):
-                while self._received < _DRAIN_BYTES and await anext(self, None) is not None:
-                    pass
+                while self._received < _DRAIN_BYTES and (chunk := await anext(self, None)) is not None:
+                    said.append(chunk)
+            self.complaint = b"".join(said)[:_DRAIN_BYTES]
             return
-        if (coding := self.headers.get("content-encoding", "identity").strip().lower()) != "identity":
+        if self._plain and (coding := self.headers.get("content-encoding", "identity").strip().lower()) != "identity":
             raise BadAnswer(
                 f"{self._peer} sent {shown(coding)} encoded data though plain data was asked for", peer=self._peer
             )

@@ -40,7 +40,7 @@ class TLS:
                 await self._flush()
                 return self
 
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes | memoryview) -> None:
         """Encrypt and send it. :exc:`OSError`, :exc:`trio.BrokenResourceError`."""
         rest = memoryview(data)
         while rest:

@@ -20,6 +20,10 @@ class ConnectionLate(Trouble):
     """There is no connection yet, and no patience left."""
 
 
+class BodyLate(Trouble):
+    """It takes nothing of the body that it is sent, and no patience is left."""
+
+
 class HeadLate(Trouble):
     """The answer's header has not come yet, and no patience is left."""
 
@@ -40,6 +44,8 @@ def told(peer: str, trouble: Trouble) -> PeerError:
             return Unreachable(f"{peer} cannot be reached: {why}", peer=peer)
         case ConnectionLate():
             return Unreachable(f"{peer} did not take the connection within {why}", peer=peer)
+        case BodyLate():
+            return Stalled(f"{peer} took nothing of what it was sent for {why}", peer=peer)
         case HeadLate():
             return Stalled(f"{peer} sent no whole header within {why}", peer=peer)
         case BadHTTP():
