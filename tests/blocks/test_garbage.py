@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import Node
@@ -21,6 +21,7 @@ from sessionctx.blocks import Collected, DiskBlockstore, Pin, marks, schema
 from sessionctx.blocks.heap import LARGE, data_file
 from sessionctx.content import CID, DAG_CBOR, Block, encode
 from sessionctx.errors import StoreCorrupt, StoreError
+from tests.profiles import examples
 
 
 def node(*children: Block, salt: object = 0) -> Block:
@@ -55,7 +56,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(STEPS)
 def test_it_does_what_a_dull_model_does(steps):
     async def main(path: Path) -> None:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import Node
@@ -22,6 +22,7 @@ from sessionctx.blocks import Collected, DiskBlockstore, marks, schema, sweep, u
 from sessionctx.blocks.heap import LARGE, data_file
 from sessionctx.content import DAG_CBOR, RAW, Block, encode
 from sessionctx.errors import BlockNotFound, StoreCorrupt, StoreFull
+from tests.profiles import examples
 
 KB = 1000
 
@@ -107,7 +108,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(steps=STEPS, room=st.integers(1, 8))
 def test_it_never_holds_more_and_keeps_what_is_pinned_and_what_is_used(steps, room):
     """Whatever comes: what pins lead to stays, the rest stays by its last use, and there is never more than the room."""

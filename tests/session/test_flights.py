@@ -12,7 +12,7 @@ from itertools import pairwise
 import attrs
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -20,9 +20,7 @@ from sessionctx import session
 from sessionctx.errors import BlockNotFound, LimitReached, PeerFailed, SessionEnded
 from sessionctx.session import Limits, events, share
 from sessionctx.session.flights import flights
-
-MANY = max(400, settings().max_examples)  # the property that has broken most drafts gets more than its share
-
+from tests.profiles import examples
 
 # --- the property
 
@@ -257,7 +255,7 @@ class Play:
         assert stats.joined == sum(isinstance(event, events.Joined) for event in self.events)
 
 
-@settings(max_examples=MANY)
+@examples(400)  # it has broken most drafts, so it gets more than its share
 @given(CALLERS, FETCHES, ENDS)
 def test_however_callers_come_and_go_a_name_is_in_flight_once_and_nobody_is_forgotten(callers, fetches, ends):
     """Never two fetches of one name at a time; value, error, own patience or own session's end; the table ends empty."""
