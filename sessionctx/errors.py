@@ -210,9 +210,9 @@ class NotOffered(PeerError):
 
 
 class Lied(PeerError):
-    """The peer sent bytes that do not match their name. It is banned for the rest of the session, and of the trio run.
+    """The peer sent bytes that do not match their name. It is banned for the rest of the trio run.
 
-    Remove it from your peers; or have it mended, and call `sessionctx.fetch.pardon`.
+    Remove it from your peers; or have it mended, and call `sessionctx.fetch.unban`.
     """
 
 

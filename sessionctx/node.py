@@ -13,13 +13,13 @@ from sessionctx import session
 from sessionctx.blocks import GRACE, Audit, Blockstore, Collected, DiskBlockstore, MemoryBlockstore, NetworkBlocks, Pins
 from sessionctx.dag import Dag, Files
 from sessionctx.errors import StoreError
-from sessionctx.fetch import Memory
+from sessionctx.fetch import Priors
 from sessionctx.session import Limits, PeerLike, by_address
 from sessionctx.transports import Router, Routing
 
 STORE_NAME = "blocks.sqlite3"
 """What the store file in a node's folder is called."""
-MEMORY_NAME = "peers.json"
+PRIORS_NAME = "peers.json"
 """What the file there is called that keeps what was learnt of peers, by their addresses without credentials."""
 
 
@@ -50,12 +50,12 @@ class Node:
         *,
         peers: Iterable[PeerLike] = (),
         routers: Iterable[str | Routing] = (),
-        memory: Memory | None = None,
+        priors: Priors | None = None,
         limits: Limits | None = None,
     ) -> Node:
-        """Wire a node over a *store* that is open already; closing it remains the caller's, and saving its *memory*."""
+        """Wire a node over a *store* that is open already; closing it remains the caller's, and saving its *priors*."""
         asked = [Router(router) if isinstance(router, str) else router for router in routers]
-        blocks = NetworkBlocks(store, peers, routers=asked, memory=memory, default_limits=limits)
+        blocks = NetworkBlocks(store, peers, routers=asked, priors=priors, default_limits=limits)
         return cls(store, blocks, Dag(blocks), Files(blocks))
 
     @classmethod
@@ -133,9 +133,9 @@ async def _open(
         yield Node.over(MemoryBlockstore(), peers=peers, routers=routers, limits=limits)
         return
     async with DiskBlockstore.open(Path(path) / STORE_NAME, room=room) as store:
-        memory = Memory(Path(path) / MEMORY_NAME)
-        await memory.load()
+        priors = Priors(Path(path) / PRIORS_NAME)
+        await priors.load()
         try:
-            yield Node.over(store, peers=peers, routers=routers, memory=memory, limits=limits)
+            yield Node.over(store, peers=peers, routers=routers, priors=priors, limits=limits)
         finally:
-            await memory.save()
+            await priors.save()
