@@ -26,11 +26,11 @@ class Settings:
     output: Output = attrs.field(factory=Output)
     store: Path | None = None
     routers: tuple[str, ...] = ()
-    room: int | None = None
+    max_bytes: int | None = None
 
     def open_node(self) -> AbstractAsyncContextManager[Node]:
-        """The node over the store, with the routers and the room that were given."""
-        return Node.open(self.store_path(), routers=self.routers, room=self.room)
+        """The node over the store, with the routers and the bound that were given."""
+        return Node.open(self.store_path(), routers=self.routers, max_bytes=self.max_bytes)
 
     def store_path(self) -> Path:
         """The folder of the node's store: ``--store``, ``SESSIONCTX_STORE``, or the user's own."""
@@ -133,7 +133,7 @@ def limit(text: str) -> tuple[str, float]:
 
 
 def peers(command: Callable[..., int]) -> Callable[..., int]:
-    """Give *command* ``--peer``, ``--router``, ``--limit`` and ``--room``, and the argument *asked*: a session."""
+    """Give *command* ``--peer``, ``--router``, ``--limit`` and ``--max-bytes``, and the argument *asked*: a session."""
 
     @functools.wraps(command)
     def run(*args: Any, peer: tuple[str, ...], limit: tuple[tuple[str, float], ...], **kwargs: Any) -> int:
@@ -165,19 +165,19 @@ def routed(command: F) -> F:
 
 
 def bounded(command: F) -> F:
-    """Give *command* ``--room``; `Settings.open_node` gives it to the node."""
+    """Give *command* ``--max-bytes``; `Settings.open_node` gives it to the node."""
     return click.option(
-        "--room",
+        "--max-bytes",
         type=size,
         expose_value=False,
-        callback=_room,
+        callback=_max_bytes,
         metavar="SIZE",
         help="Keep the store below 10GiB, say: what is not pinned goes, the least recently used first.",
     )(command)
 
 
-def _room(context: click.Context, _: click.Parameter, value: int | None) -> None:
-    context.find_root().ensure_object(Settings).room = value
+def _max_bytes(context: click.Context, _: click.Parameter, value: int | None) -> None:
+    context.find_root().ensure_object(Settings).max_bytes = value
 
 
 def _routers(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:
