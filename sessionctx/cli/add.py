@@ -86,7 +86,7 @@ async def _add(chosen: Settings, paths: list[Path], *, pin: bool, **how: Unpack[
                 continue
             if pin:
                 await node.pins.add(added.cid, path.name)
-            size += added.bytes
+            size += added.size
             await output.data(
                 "added",
                 str(added.cid) if len(paths) == 1 else f"{added.cid}\t{printable(str(path))}",
@@ -95,8 +95,8 @@ async def _add(chosen: Settings, paths: list[Path], *, pin: bool, **how: Unpack[
                 files=added.files,
                 folders=added.folders,
                 symlinks=added.symlinks,
-                bytes=added.bytes,
+                size=added.size,
             )
     done = len(paths) - len(failed)
     code = Exit.DONE if not failed else Exit.PARTLY if done else failed[0]
-    return Result({"added": done, "failed": len(failed), "bytes": size}, code)
+    return Result({"added": done, "failed": len(failed), "size": size}, code)

@@ -77,7 +77,7 @@ def test_what_is_added_comes_back(what, hidden, profile, plant, tree):
         assert sorted(path.name for path in Path(name).iterdir()) == ["in", "out"]
     assert (added.files, added.folders, added.symlinks) == tuple(count(expected, kind) for kind in (bytes, dict, Path))
     assert (exported.files, exported.folders, exported.symlinks) == (added.files, added.folders, added.symlinks)
-    assert exported.bytes == added.bytes
+    assert exported.size == added.size
 
 
 async def test_a_file_has_one_name_however_it_arrives(store, tmp_path):
@@ -94,7 +94,7 @@ async def test_a_file_has_one_name_however_it_arrives(store, tmp_path):
     files = Files(store)
     added = await files.add(path)
     assert added == await files.add(str(path)) == await files.add(content) == await files.add(stream())
-    assert added.bytes == len(content)
+    assert added.size == len(content)
 
 
 async def test_the_order_in_a_folder_does_not_matter(tmp_path, plant, store):
@@ -110,7 +110,7 @@ async def test_a_symlink_is_added_as_such(tmp_path, store):
     (tmp_path / "link").symlink_to("nowhere/at/all")
     files = Files(store)
     added = await files.add(tmp_path / "link")
-    assert added == Added(added.cid, added.total, 0, 0, 0, 1)
+    assert added == Added(added.cid, 0, added.dag_size, 0, 0, 1)
     assert (await files.stat(added.cid)).target == "nowhere/at/all"
 
 
@@ -140,7 +140,7 @@ async def test_progress_tells_what_is_stored(tmp_path, plant):
     added = await Files(store).add(plant(tmp_path / "in", {"a": content, "b": b"x"}), progress=progress)
     assert told == sorted(told)
     assert len(told) >= 3
-    assert told[-1] == (added.files, added.bytes) == (2, 20 * MIB + 1)
+    assert told[-1] == (added.files, added.size) == (2, 20 * MIB + 1)
     told.clear()
     store.stored = 0
     await Files(store).add(content + b"!", progress=progress)
@@ -435,5 +435,5 @@ trio.run(main)
 
     before, after, added = trio.run(go_on)
     assert 16 * MIB <= before < 40 * MIB
-    assert after == added.total
-    assert (tmp_path / "store-data").stat().st_size <= added.total + 8 * MIB  # what the kill cut short may lie there
+    assert after == added.dag_size
+    assert (tmp_path / "store-data").stat().st_size <= added.dag_size + 8 * MIB  # what the kill cut short may lie there

@@ -35,10 +35,10 @@ class Added:
 
     cid: CID
     """The root."""
-    total: int
-    """Bytes of all its blocks."""
-    bytes: int
+    size: int
     """Bytes of all its files."""
+    dag_size: int
+    """Bytes of all its blocks."""
     files: int = 1
     folders: int = 0
     symlinks: int = 0
@@ -67,7 +67,7 @@ async def add_path(
         scan.close()
     assert scan.built is not None
     await blocks.sync()
-    return Added(scan.built.cid, scan.built.total, scan.bytes, scan.files, scan.folders, scan.symlinks)
+    return Added(scan.built.cid, scan.bytes, scan.built.dag_size, scan.files, scan.folders, scan.symlinks)
 
 
 async def add_pieces(blocks: Blockstore, pieces: Pieces, profile: Profile, *, progress: OnProgress | None) -> Added:
@@ -81,7 +81,7 @@ async def add_pieces(blocks: Blockstore, pieces: Pieces, profile: Profile, *, pr
         making.close()
     assert making.built is not None
     await blocks.sync()
-    return Added(making.built.cid, making.built.total, making.bytes)
+    return Added(making.built.cid, making.bytes, making.built.dag_size)
 
 
 def _storing(blocks: Blockstore, progress: OnProgress | None) -> Callable[[Step], Awaitable[None]]:

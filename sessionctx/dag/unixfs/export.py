@@ -32,8 +32,8 @@ class Exported:
 
     cid: CID
     path: Path
-    bytes: int
-    """Bytes of all files."""
+    size: int
+    """Bytes of all its files."""
     files: int = 0
     folders: int = 0
     symlinks: int = 0

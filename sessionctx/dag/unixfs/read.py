@@ -24,7 +24,7 @@ class Stat:
     kind: Kind
     size: int
     """Bytes of the file, or of a symlink's target; 0 for a directory."""
-    total: int
+    dag_size: int
     """Bytes of all blocks, as far as the links tell: a hint, nobody has checked it."""
     blocks: int
     """Blocks linked directly: parts of a file; entries of a directory, or of its first shard."""
@@ -44,7 +44,7 @@ class Entry:
 
     name: str
     cid: CID
-    total: int | None
+    dag_size: int | None
     """Bytes of all blocks of it, as the directory says: a hint, nobody has checked it."""
     kind: Kind | None = None
     """What it is; ``None`` if that was not asked for."""

@@ -131,7 +131,7 @@ class Scan:
         attributes = self._attributes(os.lstat(path)) if self._mode or self._mtime else PLAIN
         for name, mode in self._names(path):
             built = yield from self._entry(f"{path.rstrip('/')}/{name}", mode, depth + 1)
-            links.append(PBLink(built.cid, name, built.total))
+            links.append(PBLink(built.cid, name, built.dag_size))
             if self._batch.full:
                 yield
         self.folders += 1
