@@ -8,7 +8,7 @@ from sessionctx.blocks.disk import DiskBlockstore
 from sessionctx.blocks.garbage import GRACE, Collected
 from sessionctx.blocks.memory import MemoryBlockstore
 from sessionctx.blocks.network import NetworkBlocks
-from sessionctx.blocks.pins import Pin, Pins
+from sessionctx.blocks.pins import HasPins, Pin, Pins, pins_of
 from sessionctx.blocks.scan import Audit, BadBlock, CIDs
 from sessionctx.blocks.tiered import TieredBlockstore
 from sessionctx.blocks.upstream import NEAR, HasUpstream, Upstream, default_limits, upstream_of
@@ -24,6 +24,7 @@ __all__ = [
     "CarBlockstore",
     "Collected",
     "DiskBlockstore",
+    "HasPins",
     "HasUpstream",
     "MemoryBlockstore",
     "NetworkBlocks",
@@ -33,5 +34,6 @@ __all__ = [
     "TieredBlockstore",
     "Upstream",
     "default_limits",
+    "pins_of",
     "upstream_of",
 ]

@@ -10,6 +10,7 @@ import trio
 
 from sessionctx import session
 from sessionctx.blocks.base import Blockstore, caches_with, keep_copy
+from sessionctx.blocks.pins import Pins, pins_of
 from sessionctx.blocks.upstream import NEAR, Upstream
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, FetchFailed
@@ -46,6 +47,11 @@ class NetworkBlocks:
     def upstream(self) -> Upstream:
         """Whom it asks."""
         return self
+
+    @property
+    def pins(self) -> Pins | None:
+        """The pins of the local store, if it keeps any."""
+        return pins_of(self.local)
 
     async def get(self, cid: CID) -> Block:
         """Return the block, from the local store or else from the best of the peers.

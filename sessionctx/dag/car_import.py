@@ -5,8 +5,6 @@ Source: ipld.io/specs/transport/car/carv1.
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -17,7 +15,7 @@ from sessionctx.blocks import Blockstore
 from sessionctx.content import CID, Block, CarDecoder, verify
 from sessionctx.dag.car_stream import CarSummary
 from sessionctx.dag.overlap import overlap
-from sessionctx.dag.source import FromBytes, FromFile, FromStream, Pieces, Source
+from sessionctx.dag.source import Pieces, Source, open_source
 from sessionctx.errors import CarError, SessionctxError
 
 BATCH_BYTES: Final = 8 * 1024 * 1024
@@ -39,19 +37,11 @@ async def import_car(blocks: Blockstore, source: Source) -> CarSummary:
         SourceUnreadable: *source* is a path that cannot be read. Also: errors of the stream, and of the store.
     """
     async with AsyncExitStack() as stack:
-        reading = _Reading(await _open(source, stack))
+        reading = _Reading(await open_source(source, stack))
         await overlap(reading.batch, blocks.put_many)
         if reading.error is not None:
             raise reading.explained(reading.error)
     return CarSummary(reading.decoder.roots or (), reading.blocks, reading.bytes)
-
-
-async def _open(source: Source, stack: AsyncExitStack) -> Pieces:
-    if isinstance(source, bytes):
-        return FromBytes(source)
-    if isinstance(source, AsyncIterable):
-        return FromStream(source)
-    return await stack.enter_async_context(FromFile(os.fspath(source)))
 
 
 class _Reading:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -17,8 +16,8 @@ from sessionctx.dag.opened import Flat, Opened
 from sessionctx.dag.opening import FIRST, Opening
 from sessionctx.dag.path import Ref, Resolved, find, parse_ref, resolve
 from sessionctx.dag.reader import FileReader
-from sessionctx.dag.source import FromBytes, FromStream, Source
-from sessionctx.dag.unixfs.add import Added, add_path, add_pieces
+from sessionctx.dag.source import Source
+from sessionctx.dag.unixfs.add import Added, add
 from sessionctx.dag.unixfs.export import Exported, export_to
 from sessionctx.dag.unixfs.parts import Part
 from sessionctx.dag.unixfs.profile import V1_2025, Profile, find_profile
@@ -54,6 +53,7 @@ class Files:
         hidden: bool = False,
         mode: bool = False,
         mtime: bool = False,
+        pin: bool = True,
         progress: OnProgress | None = None,
     ) -> Added:
         """Add a file, folder or symlink by its path; or one file by its bytes, or as an async stream of bytes.
@@ -70,6 +70,7 @@ class Files:
             hidden: add files and folders in a folder whose names begin with a dot, too. Default: they are left out.
             mode: keep the permissions of files and folders, which changes the CID. Default: they are left out.
             mtime: keep when files, folders and symlinks were last changed, likewise. `export` sets what was kept.
+            pin: keep it when garbage is collected, by the name of the file; for stores that keep pins. Default: yes.
             progress: called with a `Progress`: the files and bytes which are stored so far.
 
         Raises:
@@ -83,11 +84,9 @@ class Files:
         chosen = find_profile(profile)
         if chunker is not None:
             chosen = attrs.evolve(chosen, chunker=chunker)
-        if isinstance(source, bytes):
-            return await add_pieces(self._blocks, FromBytes(source), chosen, progress=progress)
-        if isinstance(source, AsyncIterable):
-            return await add_pieces(self._blocks, FromStream(source), chosen, progress=progress)
-        return await add_path(self._blocks, source, chosen, hidden=hidden, mode=mode, mtime=mtime, progress=progress)
+        return await add(
+            self._blocks, source, chosen, pin=pin, hidden=hidden, mode=mode, mtime=mtime, progress=progress
+        )
 
     @session.operation
     async def export(

@@ -16,7 +16,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.blocks import DiskBlockstore, MemoryBlockstore
+from sessionctx.blocks import DiskBlockstore, MemoryBlockstore, NetworkBlocks, Pin, TieredBlockstore
 from sessionctx.dag import Added, Files
 from sessionctx.dag.unixfs import V0_2015, Profile
 from sessionctx.errors import (
@@ -437,3 +437,48 @@ trio.run(main)
     assert 16 * MIB <= before < 40 * MIB
     assert after == added.dag_size
     assert (tmp_path / "store-data").stat().st_size <= added.dag_size + 8 * MIB  # what the kill cut short may lie there
+
+
+# --- pins
+
+
+async def test_what_is_added_is_pinned_by_its_name_where_the_store_keeps_pins(tmp_path):
+    """Through any stores before the one that keeps them; a collection leaves what was added, and takes the rest."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_bytes(bytes(3000))
+    async with DiskBlockstore.open(tmp_path / "store") as store:
+        for blocks in (store, NetworkBlocks(store), TieredBlockstore([MemoryBlockstore(), NetworkBlocks(store)])):
+            files = Files(blocks)
+            tree = await files.add(tmp_path / "tree")
+            some = await files.add(b"some bytes")
+            loose = await files.add(b"something else", pin=False)
+            assert await store.pins.list() == [Pin(tree.cid, "tree"), Pin(some.cid, "")]
+            await store.gc(grace=0)
+            assert [await store.has(added.cid) for added in (tree, some, loose)] == [True, True, False]
+            for pin in await store.pins.list():
+                await store.pins.remove(pin.cid)
+
+
+async def test_no_collection_comes_between_the_blocks_and_the_pin(tmp_path):
+    """Even one that has no grace, while the last piece is still awaited."""
+
+    async def pieces():
+        yield bytes(9 * MIB)
+        while not store.statistics().blocks:
+            await trio.sleep(0.01)
+        collected.append(await store.gc(grace=0, everything=True))
+        yield b"end"
+
+    collected = []
+    async with DiskBlockstore.open(tmp_path / "store") as store:
+        added = await Files(store).add(pieces(), chunker="size-65536")
+        assert [each.blocks for each in collected] == [0]
+        assert await Files(store).read_bytes(added.cid) == bytes(9 * MIB) + b"end"
+
+
+async def test_what_fails_is_not_pinned(tmp_path):
+    async with DiskBlockstore.open(tmp_path / "store") as store:
+        with pytest.raises(SourceUnreadable):
+            await Files(store).add(tmp_path / "absent")
+        assert await store.pins.list() == []
+        assert await store.gc(grace=0, everything=True)
