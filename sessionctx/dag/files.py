@@ -12,6 +12,7 @@ import attrs
 from sessionctx import session
 from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.content import ByteRange
+from sessionctx.dag.frontier import AHEAD, AHEAD_BYTES, Ahead, Frontier
 from sessionctx.dag.opened import Flat, Opened
 from sessionctx.dag.opening import FIRST, Opening
 from sessionctx.dag.path import Ref, Resolved, find, parse_ref, resolve
@@ -25,7 +26,7 @@ from sessionctx.dag.unixfs.progress import OnProgress
 from sessionctx.dag.unixfs.read import Entry, Listed, Stat, content_of, read_directory, read_file, stat_of
 from sessionctx.dag.unixfs.tar import TarChunks, naming
 from sessionctx.dag.unixfs.unpack import Folder, Named, Tag, unpack
-from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, Walk, always, check_ahead
+from sessionctx.dag.walk import Walk, always
 
 MAX_ENTRIES: Final = 10_000_000
 """Files, folders and symlinks after which an export ends with an error."""
@@ -168,12 +169,12 @@ class Files:
             InvalidDag, DecodeError: on entering, where the first block contradicts itself.
         """
         check_range(offset, length)
-        check_ahead(ahead)
+        bounds = Ahead(ahead, ahead_bytes)
 
         async def start(stack: AsyncExitStack) -> FileReader:
             found = await self._find(stack, ref, path, span=ByteRange(offset, offset + FIRST - 1))
             root = await content_of(self._blocks, await self._blocks.get(found.cid))
-            reader = FileReader(self._blocks, root, offset, length, ahead=ahead, ahead_bytes=ahead_bytes)
+            reader = FileReader(self._blocks, root, offset, length, bounds)
             return await stack.enter_async_context(reader)
 
         return Opened("Files.open", start, self.default_limits)
@@ -250,7 +251,7 @@ class Files:
             found = await resolve(self._blocks, ref, path)
             tag: Tag = Named(Folder(None, b""), (name or str(found.cid)).encode())
             visit = partial(unpack, naming=naming)
-            walk = Walk(self._blocks, found.cid, tag, visit, ahead=ahead, whole=always)
+            walk = Walk(self._blocks, Frontier(found.cid, tag, visit, Ahead(ahead), dups=True), whole=always)
             return TarChunks(await stack.enter_async_context(walk))
 
         return Opened("Files.tar", start, self.default_limits)

@@ -464,7 +464,7 @@ async def test_no_collection_comes_between_the_blocks_and_the_pin(tmp_path):
 
     async def pieces():
         yield bytes(9 * MIB)
-        while not store.statistics().blocks:
+        while not store.statistics().blocks:  # noqa: ASYNC110
             await trio.sleep(0.01)
         collected.append(await store.gc(grace=0, everything=True))
         yield b"end"
