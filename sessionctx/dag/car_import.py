@@ -24,7 +24,6 @@ INLINE: Final = 512 * 1024
 """Bytes that are hashed without the cost of going to another thread and back."""
 
 
-@session.operation
 async def import_car(blocks: Blockstore, source: Source) -> CarSummary:
     """Store the blocks of a CAR, each verified first; in little memory, however long it is.
 
@@ -36,6 +35,7 @@ async def import_car(blocks: Blockstore, source: Source) -> CarSummary:
             says after how many blocks. Those before it are stored.
         SourceUnreadable: *source* is a path that cannot be read. Also: errors of the stream, and of the store.
     """
+    session.require_trio("import_car")
     async with AsyncExitStack() as stack:
         reading = _Reading(await open_source(source, stack))
         await overlap(reading.batch, blocks.put_many)

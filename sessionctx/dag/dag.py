@@ -17,7 +17,7 @@ from sessionctx.dag.car_stream import CarChunks, CarSummary, car_stream
 from sessionctx.dag.frontier import AHEAD, Ahead
 from sessionctx.dag.opened import Opened
 from sessionctx.dag.path import Ref, Resolved, resolve
-from sessionctx.dag.selection import decode_data, enter
+from sessionctx.dag.selection import decode_data
 from sessionctx.dag.source import Source
 from sessionctx.dag.walk import Options, Walk, walk
 from sessionctx.errors import DecodeError
@@ -60,11 +60,7 @@ class Dag:
             Unsupported: its codec is not known here.
         """
         found = await resolve(self._blocks, ref, path)
-        value = read(await self._blocks.get(found.cid))
-        for segment in found.rest:
-            assert not isinstance(value, PBNode)
-            value = enter(value, segment, str(found.cid))
-        return value
+        return found.value if found.rest else read(await self._blocks.get(found.cid))
 
     @session.operation
     async def resolve(self, ref: Ref, path: str = "") -> Resolved:
