@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sessionctx.blocks.base import Blockstore, Caching, StoreStatistics
+from sessionctx.blocks.base import BATCH_BLOCKS, BATCH_BYTES, Blockstore, Caching, StoreStatistics
 from sessionctx.blocks.car import CarBlockstore
 from sessionctx.blocks.disk import DiskBlockstore
 from sessionctx.blocks.garbage import GRACE, Collected
@@ -14,6 +14,8 @@ from sessionctx.blocks.tiered import TieredBlockstore
 from sessionctx.blocks.upstream import NEAR, HasUpstream, Upstream, default_limits, upstream_of
 
 __all__ = [
+    "BATCH_BLOCKS",
+    "BATCH_BYTES",
     "GRACE",
     "NEAR",
     "Audit",

@@ -11,15 +11,13 @@ from typing import Final
 import trio
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore
+from sessionctx.blocks import BATCH_BYTES, Blockstore
 from sessionctx.content import CID, Block, CarDecoder, verify
 from sessionctx.dag.car_stream import CarSummary
 from sessionctx.dag.overlap import overlap
 from sessionctx.dag.source import Pieces, Source, open_source
 from sessionctx.errors import CarError, SessionctxError
 
-BATCH_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of a CAR that are verified and stored together, about."""
 INLINE: Final = 512 * 1024
 """Bytes that are hashed without the cost of going to another thread and back."""
 

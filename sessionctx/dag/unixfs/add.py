@@ -16,7 +16,7 @@ from typing import Final, TypedDict, Unpack
 import attrs
 import trio
 
-from sessionctx.blocks import Blockstore, pins_of
+from sessionctx.blocks import BATCH_BYTES, Blockstore, pins_of
 from sessionctx.content import CID, keep_what_is_freed
 from sessionctx.dag.overlap import overlap
 from sessionctx.dag.source import Pieces, Source, open_source
@@ -25,7 +25,7 @@ from sessionctx.dag.unixfs.chunk import chunker_of
 from sessionctx.dag.unixfs.leaves import Leaves
 from sessionctx.dag.unixfs.profile import Profile
 from sessionctx.dag.unixfs.progress import OnProgress, Progress
-from sessionctx.dag.unixfs.scan import BATCH_BYTES, Batch, Scan, Step
+from sessionctx.dag.unixfs.scan import Batch, Scan, Step
 
 INLINE: Final = 256 * 1024
 """Bytes that are hashed without the cost of going to another thread and back."""

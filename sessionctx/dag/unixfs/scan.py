@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 import trio
 
+from sessionctx.blocks import BATCH_BLOCKS, BATCH_BYTES
 from sessionctx.content import Block, PBLink, unixfs
 from sessionctx.dag.source import unreadable
 from sessionctx.dag.unixfs.build import PLAIN, Attributes, Built, FileBuilder, build_symlink
@@ -19,11 +20,6 @@ from sessionctx.dag.unixfs.leaves import Leaves
 from sessionctx.dag.unixfs.node import MAX_FOLDERS
 from sessionctx.dag.unixfs.profile import Profile
 from sessionctx.errors import DagTooDeep, SourceChanged, SourceUnreadable, Unaddable
-
-BATCH_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of blocks made in one step (and one block more)."""
-BATCH_BLOCKS: Final = 512
-"""Blocks made in one step."""
 
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WHAT: Final = (
