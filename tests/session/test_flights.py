@@ -367,6 +367,52 @@ async def test_the_parent_task_of_a_caller_is_a_caller_like_any_other(autojump_c
     assert got[0] is got[1]
 
 
+async def test_the_child_of_one_who_took_over_the_lead_is_a_caller_like_any_other(autojump_clock):
+    """As above, where the parent did not lead at first: what it had open before it fetched is no part of its fetch."""
+    fetch, got = Counter(), []
+
+    async def impatient(s):
+        with trio.move_on_after(1):
+            await share(s, "x", fetch)
+
+    async def child(s):
+        await trio.sleep(2)
+        got.append(await share(s, "x", fetch))
+
+    async with session.begin() as s:
+        s.start_soon(impatient, s)
+        await wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child, s)
+            got.append(await share(s, "x", fetch))
+    assert (fetch.worst, fetch.calls) == (1, 2)
+    assert got[0] is got[1]
+
+
+async def test_one_who_took_over_the_lead_may_ask_again_inside_its_fetch(autojump_clock):
+    inner, got = Counter(), []
+
+    async def impatient(s):
+        with trio.move_on_after(1):
+            await share(s, "x", trio.sleep_forever)
+
+    async def outer(s):
+        async with trio.open_nursery() as nursery:
+
+            async def child():
+                got.append(await share(s, "x", inner))
+
+            nursery.start_soon(child)
+        return "outer"
+
+    async with session.begin() as s:
+        s.start_soon(impatient, s)
+        await wait_all_tasks_blocked()
+        with trio.fail_after(100):
+            assert await share(s, "x", lambda: outer(s)) == "outer"
+    assert got == [[1]]
+
+
 async def test_a_fetch_that_asks_for_its_own_name_does_not_wait_for_itself(autojump_clock):
     """A layer inside the leader's fetch asks again, in its task or in a nursery of its own."""
     inner, got = Counter(), []
