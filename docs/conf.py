@@ -29,7 +29,7 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     ("py:.*", r"(?!sessionctx\b).*"),
     ("py:.*", r"sessionctx\.[\w.]+\.[A-Z][a-z]?"),  # type variables
-    ("py:class", r"sessionctx\.fetch\.(batch|memory)\.\w+"),  # not public
+    ("py:class", r"sessionctx\.fetch\.(batch|priors)\.\w+"),  # not public
     ("py:class", r"sessionctx\.testing\.storage\.\w+\.\w+Contract"),  # the parts of the contract that is
     ("py:class", r"sessionctx\.session\.life\.Closes"),  # what a session sees of a Slot; not public
 ]

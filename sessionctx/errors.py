@@ -36,7 +36,8 @@
     ├── StoreError                where blocks are kept
     │   ├── NotAStore             the file is something else
     │   ├── StoreCorrupt          the file is damaged
-    │   ├── StoreFull             no room on the disk, or in the room that it was given
+    │   ├── StoreFull             the disk is full, or all that it may hold is there
+    │   ├── NothingPinned         all of the store would be collected
     │   └── StoreClosed           used after it was closed
     ├── StorageError              files kept by path: in a folder, a bucket, a share
     │   ├── InvalidLocation       a URL or a path that cannot be one                      (ValueError)
@@ -210,9 +211,9 @@ class NotOffered(PeerError):
 
 
 class Lied(PeerError):
-    """The peer sent bytes that do not match their name. It is banned for the rest of the session, and of the trio run.
+    """The peer sent bytes that do not match their name. It is banned for the rest of the trio run.
 
-    Remove it from your peers; or have it mended, and call `sessionctx.fetch.pardon`.
+    Remove it from your peers; or have it mended, and call `sessionctx.fetch.unban`.
     """
 
 
@@ -274,16 +275,24 @@ class StoreCorrupt(StoreError):
 
 
 class StoreFull(StoreError):
-    """The disk below a store is full; or the *room* that the store was given is, with what may not be evicted.
+    """The disk below a store is full; or it holds its *max_bytes*, of what may not be evicted.
 
     Nothing of what was put is kept, and blocks stored before are safe. Make room on the disk; or unpin what can go
-    (``sessionctx pin ls``, ``pin rm``), or open the store with more room.
+    (``sessionctx pin ls``, ``pin rm``), or let the store hold more.
     """
 
-    def __init__(self, message: str, *, room: int | None = None) -> None:
+    def __init__(self, message: str, *, max_bytes: int | None = None) -> None:
         super().__init__(message)
-        self.room = room
+        self.max_bytes = max_bytes
         """The bytes that the store may hold; None where it is the disk that is full."""
+
+
+class NothingPinned(StoreError):
+    """Garbage was to be collected in a store where nothing is pinned: all of it would go. Nothing was deleted.
+
+    It may be a store from before there were pins, or one whose owner forgot to pin. Pin what to keep; or say that
+    everything may go (``everything=True``, ``sessionctx gc --everything``).
+    """
 
 
 class StoreClosed(StoreError):

@@ -13,13 +13,13 @@ from sessionctx import session
 from sessionctx.blocks import GRACE, Audit, Blockstore, Collected, DiskBlockstore, MemoryBlockstore, NetworkBlocks, Pins
 from sessionctx.dag import Dag, Files
 from sessionctx.errors import StoreError
-from sessionctx.fetch import Memory
+from sessionctx.fetch import Priors
 from sessionctx.session import Limits, PeerLike, by_address
 from sessionctx.transports import Router, Routing
 
 STORE_NAME = "blocks.sqlite3"
 """What the store file in a node's folder is called."""
-MEMORY_NAME = "peers.json"
+PRIORS_NAME = "peers.json"
 """What the file there is called that keeps what was learnt of peers, by their addresses without credentials."""
 
 
@@ -50,12 +50,12 @@ class Node:
         *,
         peers: Iterable[PeerLike] = (),
         routers: Iterable[str | Routing] = (),
-        memory: Memory | None = None,
+        priors: Priors | None = None,
         limits: Limits | None = None,
     ) -> Node:
-        """Wire a node over a *store* that is open already; closing it remains the caller's, and saving its *memory*."""
+        """Wire a node over a *store* that is open already; closing it remains the caller's, and saving its *priors*."""
         asked = [Router(router) if isinstance(router, str) else router for router in routers]
-        blocks = NetworkBlocks(store, peers, routers=asked, memory=memory, default_limits=limits)
+        blocks = NetworkBlocks(store, peers, routers=asked, priors=priors, default_limits=limits)
         return cls(store, blocks, Dag(blocks), Files(blocks))
 
     @classmethod
@@ -66,7 +66,7 @@ class Node:
         peers: Iterable[PeerLike] = (),
         routers: Iterable[str | Routing] = (),
         limits: Limits | None = None,
-        room: int | None = None,
+        max_bytes: int | None = None,
     ) -> AbstractAsyncContextManager[Node]:
         """Open a node: ``async with Node.open("./data") as node:``.
 
@@ -77,35 +77,38 @@ class Node:
                 `Router` objects.
             limits: what a call on the node may use that has no session of the caller's around it. Where there is one,
                 its limits count.
-            room: bytes of blocks that the folder may hold; no bound by default. What would carry it above has the least
+            max_bytes: of blocks that the folder may hold; no bound by default. What would carry it above has the least
                 recently used blocks evicted that no pin leads to. If that is not enough, what is fetched is not kept,
                 and what is added or put raises :exc:`~sessionctx.errors.StoreFull`.
 
         Raises:
             InvalidPeer: the address of a router is none.
-            ValueError: *room* is negative, or there is no folder.
+            ValueError: *max_bytes* is negative, or there is no folder.
 
         Raises (on entering):
             NotInTrio: outside a trio run.
             StoreError: the folder holds something else than a store, or cannot be written.
         """
-        if path is None and room is not None:
-            raise ValueError("room= is for blocks on the disk; name a folder, too")
-        return _open(path, tuple(by_address(peers).values()), tuple(routers), limits, room)
+        if path is None and max_bytes is not None:
+            raise ValueError("max_bytes= is for blocks on the disk; name a folder, too")
+        return _open(path, tuple(by_address(peers).values()), tuple(routers), limits, max_bytes)
 
     @property
     def pins(self) -> Pins:
         """The roots whose blocks `gc` keeps; :exc:`~sessionctx.errors.StoreError` if the store is not on the disk."""
         return self._disk().pins
 
-    async def gc(self, *, grace: float = GRACE, room: int = 0, dry_run: bool = False) -> Collected:
+    async def gc(
+        self, *, grace: float = GRACE, max_bytes: int | None = None, everything: bool = False, dry_run: bool = False
+    ) -> Collected:
         """Delete what no pin leads to and nobody has put within the last *grace* seconds; see `DiskBlockstore.gc`.
 
-        With *room*, only until the store holds no more than so many bytes of blocks, the least recently used first.
-        `Files.add` and `Dag.put` pin nothing: see `pins`.
+        With *max_bytes*, only until the store holds no more than so many bytes of blocks, the least recently used
+        first. What `Files.add` adds is pinned, unless it is told otherwise; what `Dag.put` puts, or is fetched, is not.
+        :exc:`~sessionctx.errors.NothingPinned` where nothing is, unless *everything* or *max_bytes* is given.
         """
         session.require_trio("Node.gc")
-        return await self._disk().gc(grace=grace, room=room, dry_run=dry_run)
+        return await self._disk().gc(grace=grace, max_bytes=max_bytes, everything=everything, dry_run=dry_run)
 
     def verify(self) -> Audit:
         """Return an async iterator that hashes the whole store again, and yields what is bad; `DiskBlockstore.verify`.
@@ -126,16 +129,16 @@ async def _open(
     peers: tuple[PeerLike, ...],
     routers: tuple[str | Routing, ...],
     limits: Limits | None,
-    room: int | None,
+    max_bytes: int | None,
 ) -> AsyncGenerator[Node, None]:
     session.require_trio("Node.open")
     if path is None:
         yield Node.over(MemoryBlockstore(), peers=peers, routers=routers, limits=limits)
         return
-    async with DiskBlockstore.open(Path(path) / STORE_NAME, room=room) as store:
-        memory = Memory(Path(path) / MEMORY_NAME)
-        await memory.load()
+    async with DiskBlockstore.open(Path(path) / STORE_NAME, max_bytes=max_bytes) as store:
+        priors = Priors(Path(path) / PRIORS_NAME)
+        await priors.load()
         try:
-            yield Node.over(store, peers=peers, routers=routers, memory=memory, limits=limits)
+            yield Node.over(store, peers=peers, routers=routers, priors=priors, limits=limits)
         finally:
-            await memory.save()
+            await priors.save()

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.profiles import FAST
+
 ROOT = Path(__file__).resolve().parent.parent
 VECTORS = ROOT.parent / "shared" / "fixtures"
 LARGE = (
@@ -25,7 +27,7 @@ LARGE = (
 # "fast" runs at every change. In CI it is derandomised: a red gate then always means the change under test, and the
 # printed blob repeats it. "deep" is the nightly search for what nobody thought of, so it stays random everywhere.
 _common = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("fast", max_examples=100, derandomize="CI" in os.environ, **_common)
+settings.register_profile("fast", max_examples=FAST, derandomize="CI" in os.environ, **_common)
 settings.register_profile("deep", max_examples=15_000, derandomize=False, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 

@@ -74,14 +74,14 @@ def caches_with(store: Blockstore) -> Callable[[Iterable[Block]], Awaitable[None
 
 
 async def keep_copy(store: Blockstore, block: Block) -> None:
-    """Keep a copy of a block that others have, unless the room that the store was given is full of what has to stay."""
+    """Keep a copy of a block that others have, unless all that the store may hold has to stay."""
     try:
         if isinstance(store, Caching):
             await store.cache((block,))
         else:
             await store.put(block)
     except StoreFull as error:
-        if error.room is None:
+        if error.max_bytes is None:
             raise
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 import trio
 
@@ -15,16 +14,11 @@ from sessionctx.content import CID, Block, CarDecoder, car, carindex, carv2, var
 from sessionctx.errors import (
     CarError,
     CarTruncated,
-    DecodeError,
     HashMismatch,
-    InvalidCID,
     StoreClosed,
     StoreCorrupt,
     StoreError,
 )
-
-_NAME: Final = 256
-"""Bytes; no CID has more."""
 
 
 class CarBlockstore:
@@ -110,8 +104,8 @@ class CarBlockstore:
         try:
             start, end = _skip(data, offset)
             section = data[start:end]
-            named, length = CID.read(section[:_NAME])
-        except (CarError, InvalidCID) as error:
+            named, length = car.section_name(section, offset)
+        except CarError as error:
             raise StoreCorrupt(f"{self.path} is damaged: its index leads to byte {offset}: {error}") from None
         return named, section[length:]
 
@@ -174,23 +168,15 @@ def _sections(data: _Region) -> Iterator[tuple[bytes, int]]:
     at = _skip(data, 0)[1]
     while at < len(data):
         start, end = _skip(data, at)
-        try:
-            cid, _ = CID.read(data[start : min(end, start + _NAME)])
-        except InvalidCID as error:
-            raise CarError(f"CAR: the section at byte {at} does not begin with a CID: {error}") from None
+        cid, _ = car.section_name(data[start : min(end, start + car.MAX_NAME)], at)
         yield cid.multihash, at
         at = end
 
 
 def _skip(data: _Region, at: int) -> tuple[int, int]:
     """Return where the header or section at *at* begins, behind its length, and where it ends."""
-    try:
-        size, length = varint.decode(data[at : at + varint.MAX_BYTES])
-    except DecodeError as error:
-        raise CarError(f"CAR: there is no length at byte {at}: {error}") from None
+    length, size = car.section_size(data[at : at + varint.MAX_BYTES], at)
     end = at + length + size
-    if not 0 < size <= car.MAX_SECTION:
-        raise CarError(f"CAR: a section of {size} bytes at byte {at}; it should have 1 to {car.MAX_SECTION}")
     if end > len(data):
         raise CarTruncated(f"the CAR ends within the section at byte {at}")
     return at + length, end

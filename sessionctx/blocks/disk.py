@@ -15,11 +15,11 @@ import trio
 
 from sessionctx.blocks import faults, schema, work
 from sessionctx.blocks.base import StoreStatistics, batches, inline_block, not_found, turn
+from sessionctx.blocks.bound import Bound
 from sessionctx.blocks.garbage import GRACE, Collected, collect
 from sessionctx.blocks.heap import Heap
 from sessionctx.blocks.pins import Pins
 from sessionctx.blocks.readers import Readers
-from sessionctx.blocks.room import Room
 from sessionctx.blocks.scan import Audit, BadBlock, CIDs, drop
 from sessionctx.blocks.uses import Uses
 from sessionctx.blocks.writer import Ticket, Writer
@@ -51,20 +51,20 @@ class DiskBlockstore:
     a MiB and more: several of them are read and hashed at a time, while the trio thread does other things. Each block
     that comes out is hashed again: a disk may lie, too. `verify` does that for the whole store.
 
-    Errors: :exc:`~sessionctx.errors.StoreFull` when the disk or the room is full (the store remains usable),
+    Errors: :exc:`~sessionctx.errors.StoreFull` when the disk or the store is full (it remains usable),
     :exc:`~sessionctx.errors.StoreCorrupt`, :exc:`~sessionctx.errors.StoreClosed`, and
     :exc:`~sessionctx.errors.StoreError` for everything else.
     """
 
-    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, room: Room | None) -> None:
+    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, bound: Bound | None) -> None:
         """Not for callers: use `open`."""
         self.path = path
         """The store's file, as it was given."""
         self._connection = writer
         self._reader = reader
         self._heap = Heap(path)
-        self._room = room
-        self._writer = Writer(writer, path, self._heap, room)
+        self._bound = bound
+        self._writer = Writer(writer, path, self._heap, bound)
         self._readers = Readers()
         self._uses = Uses(self._writer)
         self._closed = False
@@ -73,7 +73,7 @@ class DiskBlockstore:
 
     @staticmethod
     def open(
-        path: str | os.PathLike[str], *, room: int | None = None, grace: float = GRACE
+        path: str | os.PathLike[str], *, max_bytes: int | None = None, grace: float = GRACE
     ) -> AbstractAsyncContextManager[DiskBlockstore]:
         """Return an async context manager: ``async with`` opens the store and closes it again.
 
@@ -86,7 +86,7 @@ class DiskBlockstore:
 
         Args:
             path: the store's file.
-            room: bytes of blocks that the store may hold. What this process puts does not carry it above: blocks that
+            max_bytes: of blocks that the store may hold. What this process puts does not carry it above: blocks that
                 no pin leads to are evicted, the least recently used first. Every process has its own word on that.
             grace: seconds; what was put within them is not evicted, nor what was put during a hold that still is.
                 (What `cache` was given may go at any time.)
@@ -96,10 +96,10 @@ class DiskBlockstore:
             StoreCorrupt: it is a store, and damaged.
             StoreError: it cannot be opened, for the reason given; StoreFull: there is no room to make it.
         """
-        if room is not None and room < 0:
-            raise ValueError(f"a store cannot do with less than no room: {room}")
+        if max_bytes is not None and max_bytes < 0:
+            raise ValueError(f"a store cannot hold less than nothing: max_bytes={max_bytes}")
         path = Path(path)
-        return _Opening(path, None if room is None else Room(path, room, grace))
+        return _Opening(path, None if max_bytes is None else Bound(path, max_bytes, grace))
 
     async def get(self, cid: CID) -> Block:
         """Return the block, verified; :exc:`~sessionctx.errors.BlockNotFound`.
@@ -148,7 +148,7 @@ class DiskBlockstore:
     async def cache(self, blocks: Iterable[Block]) -> None:
         """Keep copies of blocks that others have: as `put_many`, but for that they are evicted before what was put.
 
-        With no *room* given, there is no difference.
+        With no *max_bytes* given, there is no difference.
         """
         await turn("DiskBlockstore.cache")
         await self._put(blocks, work.insert_copies)
@@ -158,7 +158,7 @@ class DiskBlockstore:
         for batch in batches(block for block in blocks if not block.cid.is_identity):
             self._check()
             size = sum(len(block.data) for block in batch)
-            if self._room is not None:
+            if self._bound is not None:
                 self._uses.flush()
             ticket = await self._writer.submit(partial(insert, batch, self._heap), blocks=len(batch), size=size)
             if before is not None:
@@ -206,24 +206,28 @@ class DiskBlockstore:
         self._check()
         await self._writer.do(partial(drop, bad.multihash, self.path))
 
-    async def gc(self, *, grace: float = GRACE, room: int = 0, dry_run: bool = False) -> Collected:
+    async def gc(
+        self, *, grace: float = GRACE, max_bytes: int | None = None, everything: bool = False, dry_run: bool = False
+    ) -> Collected:
         """Delete what no pin leads to, and give the room back; `sessionctx.blocks.garbage` has the law.
 
         Safe beside other tasks and processes. It may be cancelled at any time; what is deleted by then is deleted.
 
         Args:
             grace: seconds; what was put within them stays.
-            room: bytes of blocks that the store may go on to hold: it is done when there are no more. What was used
-                least recently goes first.
+            max_bytes: of blocks that the store may go on to hold: it is done when there are no more. What was used
+                least recently goes first. Default: all goes that may.
+            everything: go on where nothing is pinned.
             dry_run: delete nothing, and report what would be.
 
         Raises:
+            NothingPinned: all of the store would go, and neither *everything* nor *max_bytes* says that it shall.
             StoreCorrupt: a block that a pin leads to is damaged, so that its links cannot be known. Nothing is deleted.
         """
         await turn("DiskBlockstore.gc")
         self._check()
         self._uses.flush()
-        return await collect(self.path, self._writer, grace=grace, room=room, dry_run=dry_run)
+        return await collect(self.path, self._writer, grace, max_bytes, everything=everything, dry_run=dry_run)
 
     async def aclose(self, *, hurry: bool = False) -> None:
         """Close the store, as leaving ``async with`` does. With *hurry*, leave the tidying to the next opening."""
@@ -276,15 +280,15 @@ class DiskBlockstore:
 class _Opening(AbstractAsyncContextManager[DiskBlockstore]):
     """``async with DiskBlockstore.open(path)``. A class, not a generator, to be safe from Ctrl-C at any moment."""
 
-    def __init__(self, path: Path, room: Room | None) -> None:
+    def __init__(self, path: Path, bound: Bound | None) -> None:
         self._path = path
-        self._room = room
+        self._bound = bound
         self._open: list[DiskBlockstore] = []
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> DiskBlockstore:
         require_trio("DiskBlockstore.open")
-        store = DiskBlockstore(self._path, *await trio.to_thread.run_sync(schema.open_store, self._path), self._room)
+        store = DiskBlockstore(self._path, *await trio.to_thread.run_sync(schema.open_store, self._path), self._bound)
         self._open.append(store)
         return store
 

@@ -30,6 +30,9 @@ from sessionctx.blocks import marks, work
 from sessionctx.blocks.heap import Heap
 from sessionctx.blocks.sweep import Sweep
 from sessionctx.blocks.writer import Writer
+from sessionctx.errors import NothingPinned
+
+_ALL_WOULD_GO: Final = "SELECT EXISTS(SELECT 1 FROM blocks) AND NOT EXISTS(SELECT 1 FROM pins)"
 
 GRACE: Final = 3600.0
 """Seconds for which a block stays that was put, pinned or not."""
@@ -45,10 +48,12 @@ class Collected:
     """Their bytes."""
 
 
-async def collect(path: Path, writer: Writer, *, grace: float, room: int, dry_run: bool) -> Collected:
+async def collect(
+    path: Path, writer: Writer, grace: float, max_bytes: int | None, *, everything: bool, dry_run: bool
+) -> Collected:
     """Mark and sweep; see `DiskBlockstore.gc`."""
-    sweep = Sweep(path, grace=grace, room=room, thorough=True, dry_run=dry_run)
-    await writer.do(_begin)
+    sweep = Sweep(path, grace=grace, max_bytes=max_bytes or 0, thorough=True, dry_run=dry_run)
+    await writer.do(partial(_begin, path, everything or dry_run or max_bytes is not None))
     while not sweep.place.ended:
         await writer.do(sweep.step)
         sweep.settle()
@@ -58,7 +63,12 @@ async def collect(path: Path, writer: Writer, *, grace: float, room: int, dry_ru
     return Collected(sweep.place.blocks, sweep.place.bytes)
 
 
-def _begin(connection: sqlite3.Connection) -> tuple[int, int]:
+def _begin(path: Path, unpinned: bool, connection: sqlite3.Connection) -> tuple[int, int]:  # noqa: FBT001
+    if not unpinned and connection.execute(_ALL_WOULD_GO).fetchone() == (1,):
+        raise NothingPinned(
+            f"nothing is pinned in {path}, so all of it would go. Pin what to keep (sessionctx pin add), or say that "
+            "everything may go: gc(everything=True), sessionctx gc --everything"
+        )
     marks.begin_again(connection)
     return 0, 0
 

@@ -10,10 +10,11 @@ import trio
 
 from sessionctx import session
 from sessionctx.blocks.base import Blockstore, caches_with, keep_copy
+from sessionctx.blocks.pins import Pins, pins_of
 from sessionctx.blocks.upstream import NEAR, Upstream
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, FetchFailed
-from sessionctx.fetch import FETCHER, Memory, Sweep, fetch, start_carry, usual_small_block
+from sessionctx.fetch import FETCHER, Priors, Sweep, fetch, start_carry, usual_small_block
 from sessionctx.session import Limits, PeerLike, Session, by_address
 from sessionctx.transports import Routing
 
@@ -22,7 +23,7 @@ class NetworkBlocks:
     """A block store over a *local* one whose misses go to the peers of the session that is bound here.
 
     Without a session, each `get` has one for its own length, with the *default_limits*. *peers* are asked by default:
-    they are added to whatever session is used. *routers* are asked for more peers, when that is worth it; *memory* is
+    they are added to whatever session is used. *routers* are asked for more peers, when that is worth it; *priors* are
     what is known of peers from before. Everything but `get` concerns the local store alone. Whom it asks is its own
     `upstream`.
     """
@@ -33,19 +34,24 @@ class NetworkBlocks:
         peers: Iterable[PeerLike] = (),
         *,
         routers: Iterable[Routing] = (),
-        memory: Memory | None = None,
+        priors: Priors | None = None,
         default_limits: Limits | None = None,
     ) -> None:
         self.local = local
         self.peers = tuple(by_address(peers).values())
         self.routers = tuple(routers)
         self.default_limits = default_limits
-        self._memory = memory
+        self._priors = priors
 
     @property
     def upstream(self) -> Upstream:
         """Whom it asks."""
         return self
+
+    @property
+    def pins(self) -> Pins | None:
+        """The pins of the local store, if it keeps any."""
+        return pins_of(self.local)
 
     async def get(self, cid: CID) -> Block:
         """Return the block, from the local store or else from the best of the peers.
@@ -92,11 +98,11 @@ class NetworkBlocks:
     def _session(self) -> Generator[Session]:
         """Join or begin a session that knows whom to ask, whom to ask for peers, and what is known of them."""
         with session.begin(peers=self.peers, default_limits=self.default_limits) as s:
-            if self.routers or self._memory is not None:
+            if self.routers or self._priors is not None:
                 fetcher = FETCHER.of(s)
                 fetcher.searching.add(self.routers)
-                if self._memory is not None:
-                    fetcher.met.remember(self._memory)
+                if self._priors is not None:
+                    fetcher.met.remember(self._priors)
             yield s
 
     def small(self) -> float:

@@ -11,13 +11,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import attrs
 import trio
 
 from sessionctx.blocks import faults, schema
-from sessionctx.blocks.base import need_cid, turn
+from sessionctx.blocks.base import Blockstore, need_cid, turn
 from sessionctx.blocks.writer import Writer
 from sessionctx.content import CID
 
@@ -40,6 +40,21 @@ class Pin:
     """The root."""
     name: str = ""
     """What it was called when it was pinned; for people."""
+
+
+@runtime_checkable
+class HasPins(Protocol):
+    """A store that keeps pins, or stands before one that does."""
+
+    @property
+    def pins(self) -> Pins | None:
+        """They; None where the store behind it keeps none."""
+        ...
+
+
+def pins_of(store: Blockstore) -> Pins | None:
+    """Return the pins of *store*; None if it keeps none."""
+    return store.pins if isinstance(store, HasPins) else None
 
 
 class Pins:

@@ -47,15 +47,17 @@ class Place:
 
 
 class Sweep:
-    """Deletes blocks, the least recently used first, until the store holds at most *room* bytes; 0 for all that may go.
+    """Deletes blocks, the least recently used first, until the store holds at most *max_bytes*; 0 for all that may go.
 
     What was put within *grace* seconds before it began, or since the beginning of a hold that was there then, stays.
     One that is *thorough* looks at everything that might go, and leaves what was fetched then, too.
     """
 
-    def __init__(self, path: Path, *, grace: float, room: int, thorough: bool = False, dry_run: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, grace: float, max_bytes: int, thorough: bool = False, dry_run: bool = False
+    ) -> None:
         self._path = path
-        self._room = room
+        self._max_bytes = max_bytes
         self._dry_run = dry_run
         self._thorough = thorough
         self._before = time.time() - grace
@@ -119,8 +121,8 @@ class Sweep:
         return (0, 0) if self._dry_run else (-blocks, -size)
 
     def _excess(self, connection: sqlite3.Connection) -> int:
-        """Return how many bytes the store holds above the room that it may take, or would after a real run."""
+        """Return how many bytes the store holds above what it may hold, or would after a real run."""
         (held,) = connection.execute("SELECT bytes FROM totals").fetchone()
-        if self._room == 0:
+        if self._max_bytes == 0:
             return sys.maxsize  # blocks without bytes go, too
-        return int(held) - self._room - (self._place.bytes if self._dry_run else 0)
+        return int(held) - self._max_bytes - (self._place.bytes if self._dry_run else 0)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from sessionctx.blocks.base import Blockstore, batches, caches_with, inline_block, keep_copy, not_found, turn
+from sessionctx.blocks.pins import Pins, pins_of
 from sessionctx.blocks.upstream import Upstream, upstream_of
 from sessionctx.content import CID, Block
 from sessionctx.errors import BlockNotFound, StoreError
@@ -32,6 +33,11 @@ class TieredBlockstore:
     def upstream(self) -> Upstream:
         """Whom the first of the stores asks that asks anybody."""
         return upstream_of(*self._tiers)
+
+    @property
+    def pins(self) -> Pins | None:
+        """The pins of home, if it keeps any."""
+        return pins_of(self._tiers[-1])
 
     async def get(self, cid: CID) -> Block:
         """Return the block from the first store that has it; :exc:`~sessionctx.errors.BlockNotFound`."""

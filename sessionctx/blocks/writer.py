@@ -8,7 +8,7 @@ The rules:
 3. If a transaction fails, its tickets are tried again one by one, so that an error reaches exactly those it concerns.
 4. The queue is bounded: when it is full, tasks wait for room, in order.
 5. A task that is cancelled leaves at once. Its ticket is dropped, or committed if the thread was at it already.
-6. Where the room that the store was given, or the disk, does not suffice, room is made, and it is tried again.
+6. Where the bound of the store, or the disk, does not leave room, it is made, and it is tried again.
 7. Closing commits what is queued and still waited for. Tasks that wait for room get :exc:`StoreClosed`.
 """
 
@@ -28,8 +28,8 @@ import trio
 
 from sessionctx.blocks import faults, schema
 from sessionctx.blocks.base import BATCH_BLOCKS, BATCH_BYTES
+from sessionctx.blocks.bound import Bound, Making
 from sessionctx.blocks.heap import SURE_EVERY, Heap
-from sessionctx.blocks.room import Making, Room
 from sessionctx.errors import StoreClosed, StoreError, StoreFull
 
 QUEUE_BLOCKS: Final = 8 * BATCH_BLOCKS
@@ -63,13 +63,13 @@ class Ticket:
 class Writer:
     """The thread, its queue, and the tasks' side of both."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, heap: Heap, room: Room | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, heap: Heap, bound: Bound | None) -> None:
         self._connection = connection
         self._heap = heap
         self._path = path
         self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
-        self._room = room
+        self._bound = bound
         self._waiting = trio.lowlevel.ParkingLot()
         self._blocks = self._bytes = 0
         self._closing = self._hurry = False
@@ -203,8 +203,8 @@ class Writer:
             blocks, size = sum(blocks for blocks, _ in grown), sum(size for _, size in grown)
             if blocks or size or durable:  # a commit that writes nothing syncs nothing
                 connection.execute(_GROWN, (blocks, size))
-            if self._room is not None and size > 0:
-                self._room.check(connection)
+            if self._bound is not None and size > 0:
+                self._bound.check(connection)
             if durable:
                 self._heap.sync(connection)
 
@@ -217,21 +217,21 @@ class Writer:
             except StoreFull as error:
                 if not again:
                     raise
-                if error.room is not None and self._room is not None:
+                if error.max_bytes is not None and self._bound is not None:
                     if hints := [ticket for ticket in batch if ticket.hint]:
                         self._transact(hints)
-                    again = self._make_room(self._room, sum(ticket.size for ticket in batch if not ticket.abandoned))
+                    again = self._make_room(self._bound, sum(ticket.size for ticket in batch if not ticket.abandoned))
                 else:
                     self._transact([_durable()])  # from now on, where deleted blocks were is room
                     again = False
 
-    def _make_room(self, room: Room, size: int) -> bool:
+    def _make_room(self, bound: Bound, size: int) -> bool:
         """Make room for *size* bytes more; return whether anything went (others may take its place at once)."""
-        making = Making(room, size)
+        making = Making(bound, size)
         while not (making.ended or self._hurry):
             self._transact([Ticket(making.step, 0, 0, durable=False)])
             making.settle()
-        if self._heap.unsure >= min(SURE_EVERY, max(_UNSURE, room.bytes // 10)):
+        if self._heap.unsure >= min(SURE_EVERY, max(_UNSURE, bound.max_bytes // 10)):
             self._transact([_durable()])
         return making.fruitful
 

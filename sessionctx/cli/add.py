@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -35,6 +34,7 @@ class _How(TypedDict):
     chunker: str | None
     mode: bool
     mtime: bool
+    pin: bool
 
 
 @click.command("add")
@@ -59,7 +59,7 @@ class _How(TypedDict):
 @click.option("--pin/--no-pin", default=True, show_default=True, help="Keep it when garbage is collected.")
 @bounded
 @common
-def command(path: tuple[str, ...], *, pin: bool, **how: Unpack[_How]) -> int:
+def command(path: tuple[str, ...], **how: Unpack[_How]) -> int:
     """Put files and folders into the store, and print the CID of each.
 
     Nothing is sent anywhere; serve the store to share it. In folders, what has a name that begins with a dot is left
@@ -69,13 +69,13 @@ def command(path: tuple[str, ...], *, pin: bool, **how: Unpack[_How]) -> int:
         raise click.UsageError("PATH is empty; for the current folder, write .")
     chosen = settings()
     paths = [Path(each) for each in path]
-    return perform("add", chosen, lambda: _add(chosen, paths, pin=pin, **how))
+    return perform("add", chosen, lambda: _add(chosen, paths, **how))
 
 
-async def _add(chosen: Settings, paths: list[Path], *, pin: bool, **how: Unpack[_How]) -> Result:
+async def _add(chosen: Settings, paths: list[Path], **how: Unpack[_How]) -> Result:
     output, size = chosen.output, 0
     failed: list[Exit] = []
-    async with chosen.open_node() as node, node.pins.hold() if pin else nullcontext():
+    async with chosen.open_node() as node:
         for path in paths:
             try:
                 with Bar(output, f"adding {path.name}", path.stat().st_size if path.is_file() else None) as bar:
@@ -84,9 +84,7 @@ async def _add(chosen: Settings, paths: list[Path], *, pin: bool, **how: Unpack[
                 failed.append(exit_code(error))
                 output.error(error, failed[-1])
                 continue
-            if pin:
-                await node.pins.add(added.cid, path.name)
-            size += added.bytes
+            size += added.size
             await output.data(
                 "added",
                 str(added.cid) if len(paths) == 1 else f"{added.cid}\t{printable(str(path))}",
@@ -95,8 +93,8 @@ async def _add(chosen: Settings, paths: list[Path], *, pin: bool, **how: Unpack[
                 files=added.files,
                 folders=added.folders,
                 symlinks=added.symlinks,
-                bytes=added.bytes,
+                size=added.size,
             )
     done = len(paths) - len(failed)
     code = Exit.DONE if not failed else Exit.PARTLY if done else failed[0]
-    return Result({"added": done, "failed": len(failed), "bytes": size}, code)
+    return Result({"added": done, "failed": len(failed), "size": size}, code)

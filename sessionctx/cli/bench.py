@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import attrs
 import click
 
@@ -11,12 +9,10 @@ from sessionctx.cli.exits import Exit, exit_code
 from sessionctx.cli.measure import Answers, Flow, answers, flow
 from sessionctx.cli.options import Settings, common, parse_amount, settings
 from sessionctx.cli.output import printable
-from sessionctx.cli.peertable import human
+from sessionctx.cli.peertable import as_text, human
 from sessionctx.cli.reference import Reference, reference
 from sessionctx.cli.verb import Result, perform
 from sessionctx.transports import Transport, open_transport
-
-_WIDTH = 110
 
 
 def _amount(text: str) -> int:
@@ -132,7 +128,6 @@ def _exit(together: Flow) -> Exit:
 def table(lines: list[Line]) -> str:
     """The table as plain text."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     built = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -143,9 +138,7 @@ def table(lines: list[Line]) -> str:
         built.add_column(name, justify="right")
     for line in lines:
         built.add_row(*_cells(line))
-    out = io.StringIO()
-    Console(file=out, width=_WIDTH, color_system=None, markup=False).print(built)
-    return "\n".join(text.rstrip() for text in out.getvalue().splitlines())
+    return as_text(built)
 
 
 def _cells(line: Line) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ async def _unpack(chosen: Settings, source: Path, target: Path | None, wanted: R
         with Bar(chosen.output, f"unpacking {wanted.name}") as bar:
             exported = await Node.over(blocks).files.export(wanted.cid, where, path=wanted.path, progress=bar.show)
     chosen.output.note(f"Wrote {printable(str(where))}.")
-    return Result({"cid": str(exported.cid), "path": str(where), "files": exported.files, "bytes": exported.bytes})
+    return Result({"cid": str(exported.cid), "path": str(where), "files": exported.files, "size": exported.size})
 
 
 # --- ls

@@ -21,7 +21,7 @@ class Comparison:
     files: int = 0
     folders: int = 0
     symlinks: int = 0
-    bytes: int = 0
+    size: int = 0
     differences: list[str] = attrs.field(factory=list[str])
 
     @property
@@ -82,7 +82,7 @@ def _compare_files(here: Path, there: Path, result: Comparison) -> None:
             if not a:
                 return
             at += len(a)
-            result.bytes += len(a)
+            result.size += len(a)
 
 
 def _read(file: io.FileIO) -> bytes:

@@ -93,7 +93,7 @@ async def _run(chosen: Settings, source: Path, place: Path) -> Result:
         for gateway in started:
             await output.data("gateway", f"{gateway.kind}\t{gateway.url}", kind=gateway.kind, url=gateway.url)
         await output.flush()
-        output.note(f"Fetching {added.cid}: {added.files} files, {human(added.bytes)}.")
+        output.note(f"Fetching {added.cid}: {added.files} files, {human(added.size)}.")
         fetched = await _fetch(chosen, added, started, place)
         processes.cancel_scope.cancel()
     compared = await trio.to_thread.run_sync(compare, source, place / "result", abandon_on_cancel=True)
@@ -120,7 +120,7 @@ async def _fetch(chosen: Settings, added: Added, started: list[gateways.Gateway]
         before = trio.current_time()
         with session.begin(peers=list(kinds), name="demo") as here:
             async with trio.open_nursery() as nursery:
-                with Live(chosen.output, here, kinds, added.bytes) as live:
+                with Live(chosen.output, here, kinds, added.size) as live:
                     nursery.start_soon(live.keep_fresh)
                     await node.files.export(added.cid, place / "result", progress=live.show)
                     nursery.cancel_scope.cancel()
@@ -149,7 +149,7 @@ async def report(chosen: Settings, root: CID, fetched: Fetched, compared: Compar
         {
             "root": str(root),
             "files": compared.files,
-            "bytes": compared.bytes,
+            "size": compared.size,
             "seconds": round(fetched.seconds, 3),
             "duplicate_bytes": fetched.statistics.duplicate_bytes,
             "requests": fetched.statistics.requests,
@@ -163,10 +163,10 @@ async def report(chosen: Settings, root: CID, fetched: Fetched, compared: Compar
 
 
 def _totals(fetched: Fetched, compared: Comparison) -> str:
-    rate = human(compared.bytes / fetched.seconds if fetched.seconds else 0)
+    rate = human(compared.size / fetched.seconds if fetched.seconds else 0)
     same = "every byte is the same" if compared.equal else f"{len(compared.differences)} DIFFERENCES"
     return (
-        f"{compared.files} files, {compared.folders} folders, {compared.symlinks} symlinks, {human(compared.bytes)} "
+        f"{compared.files} files, {compared.folders} folders, {compared.symlinks} symlinks, {human(compared.size)} "
         f"in {fetched.seconds:.2f} s ({rate}/s); {same}.\n"
         f"{fetched.statistics.requests} requests, {human(fetched.statistics.bytes)} received, "
         f"{human(fetched.statistics.duplicate_bytes)} of them of no use; "

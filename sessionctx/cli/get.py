@@ -43,7 +43,7 @@ async def _get(chosen: Settings, wanted: Reference, target: Path, asked: session
             "files": exported.files,
             "folders": exported.folders,
             "symlinks": exported.symlinks,
-            "bytes": exported.bytes,
+            "size": exported.size,
             "fetched_bytes": statistics.bytes,
             "requests": statistics.requests,
         }

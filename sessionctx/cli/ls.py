@@ -40,10 +40,10 @@ async def _ls(chosen: Settings, wanted: Reference, asked: session.begin, *, reso
 
 
 async def _show(output: Output, entry: Entry) -> None:
-    about: dict[str, object] = {"cid": str(entry.cid), "name": entry.name}
-    size = entry.total
+    about: dict[str, object] = {"cid": str(entry.cid), "name": entry.name, "dag_size": entry.dag_size}
+    size = entry.dag_size
     if entry.kind is not None:
-        about["kind"], size = entry.kind, entry.size
+        about["kind"], about["size"] = entry.kind, (size := entry.size)
     slash = "/" if entry.kind == "directory" else ""
     line = f"{entry.cid}\t{'-' if size is None else size}\t{printable(entry.name)}{slash}"
-    await output.data("entry", line, **about, size=size)
+    await output.data("entry", line, **about)

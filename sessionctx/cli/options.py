@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import attrs
 import click
+from click.core import ParameterSource
 
 from sessionctx import Node, session
 from sessionctx.cli.output import Output
@@ -26,11 +27,11 @@ class Settings:
     output: Output = attrs.field(factory=Output)
     store: Path | None = None
     routers: tuple[str, ...] = ()
-    room: int | None = None
+    max_bytes: int | None = None
 
     def open_node(self) -> AbstractAsyncContextManager[Node]:
-        """The node over the store, with the routers and the room that were given."""
-        return Node.open(self.store_path(), routers=self.routers, room=self.room)
+        """The node over the store, with the routers and the bound that were given."""
+        return Node.open(self.store_path(), routers=self.routers, max_bytes=self.max_bytes)
 
     def store_path(self) -> Path:
         """The folder of the node's store: ``--store``, ``SESSIONCTX_STORE``, or the user's own."""
@@ -46,51 +47,35 @@ def settings() -> Settings:
     return click.get_current_context().find_root().ensure_object(Settings)
 
 
+def flag(*names: str, into: str, to: Any = None, **about: Any) -> Callable[[F], F]:
+    """Return an option that is put *into* the settings where it stands on the command line; as *to*, or as it is."""
+    *owner, name = into.split(".")
+
+    def store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT:
+            settings = context.find_root().ensure_object(Settings)
+            setattr(settings.output if owner else settings, name, value if to is None else to)
+
+    return click.option(*names, expose_value=False, callback=store, **about)
+
+
 def common(command: F) -> F:
     """Give *command* the options that every verb has."""
-
-    def flag(*names: str, into: Callable[[Settings, Any], None], **about: Any) -> Callable[[F], F]:
-        def store(context: click.Context, _: click.Parameter, value: Any) -> None:
-            if value not in (None, False, 0):
-                into(context.find_root().ensure_object(Settings), value)
-
-        return click.option(*names, expose_value=False, callback=store, **about)
-
     for option in (
         flag(
             "--store",
-            into=_store,
+            into="store",
             type=click.Path(path_type=Path),
             metavar="FOLDER",
             help="Where blocks are kept. Default: $SESSIONCTX_STORE, or ~/.local/share/sessionctx.",
         ),
-        flag("--no-progress", into=_no_progress, is_flag=True, help="Show no live progress."),
-        flag("-v", "--verbose", into=_verbose, count=True, help="Log to stderr; twice for more."),
-        flag("-q", "--quiet", into=_quiet, is_flag=True, help="No messages on stderr but errors."),
-        flag("--json", into=_json, is_flag=True, help="JSON Lines on stdout, a summary last."),
+        flag("--no-progress", into="output.progress", to=False, is_flag=True, help="Show no live progress."),
+        flag("-v", "--verbose", into="output.verbose", count=True, help="Log to stderr; twice for more."),
+        flag("-q", "--quiet", into="output.quiet", is_flag=True, help="No messages on stderr but errors."),
+        flag("--json", into="output.json", is_flag=True, help="JSON Lines on stdout, a summary last."),
     ):
         command = option(command)
     return command
-
-
-def _store(settings: Settings, value: Path) -> None:
-    settings.store = value
-
-
-def _no_progress(settings: Settings, _: bool) -> None:  # noqa: FBT001
-    settings.output.progress = False
-
-
-def _verbose(settings: Settings, value: int) -> None:
-    settings.output.verbose = value
-
-
-def _quiet(settings: Settings, _: bool) -> None:  # noqa: FBT001
-    settings.output.quiet = True
-
-
-def _json(settings: Settings, _: bool) -> None:  # noqa: FBT001
-    settings.output.json = True
 
 
 # --- types of values
@@ -133,7 +118,7 @@ def limit(text: str) -> tuple[str, float]:
 
 
 def peers(command: Callable[..., int]) -> Callable[..., int]:
-    """Give *command* ``--peer``, ``--router``, ``--limit`` and ``--room``, and the argument *asked*: a session."""
+    """Give *command* ``--peer``, ``--router``, ``--limit`` and ``--max-bytes``, and the argument *asked*: a session."""
 
     @functools.wraps(command)
     def run(*args: Any, peer: tuple[str, ...], limit: tuple[tuple[str, float], ...], **kwargs: Any) -> int:
@@ -154,34 +139,24 @@ def peers(command: Callable[..., int]) -> Callable[..., int]:
 
 def routed(command: F) -> F:
     """Give *command* ``--router``; `Settings.open_node` gives them to the node."""
-    return click.option(
+    return flag(
         "--router",
+        into="routers",
         multiple=True,
-        expose_value=False,
-        callback=_routers,
         metavar="URL",
         help="A router to ask for more gateways. Repeatable.",
     )(command)
 
 
 def bounded(command: F) -> F:
-    """Give *command* ``--room``; `Settings.open_node` gives it to the node."""
-    return click.option(
-        "--room",
+    """Give *command* ``--max-bytes``; `Settings.open_node` gives it to the node."""
+    return flag(
+        "--max-bytes",
+        into="max_bytes",
         type=size,
-        expose_value=False,
-        callback=_room,
         metavar="SIZE",
         help="Keep the store below 10GiB, say: what is not pinned goes, the least recently used first.",
     )(command)
-
-
-def _room(context: click.Context, _: click.Parameter, value: int | None) -> None:
-    context.find_root().ensure_object(Settings).room = value
-
-
-def _routers(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:
-    context.find_root().ensure_object(Settings).routers = value
 
 
 def _limits(given: Mapping[str, float]) -> session.Limits | None:

@@ -40,10 +40,15 @@ def human(amount: float) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """The table as plain text."""
+    return as_text(_build(rows))
+
+
+def as_text(built: Table) -> str:
+    """A table as lines of text."""
     from rich.console import Console
 
     out = io.StringIO()
-    Console(file=out, width=_WIDTH, color_system=None).print(_build(rows))
+    Console(file=out, width=_WIDTH, color_system=None, markup=False).print(built)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 

@@ -104,8 +104,8 @@ def _words(chosen: Settings, peer: tuple[str, ...], fault: tuple[str, ...], *, t
     """The command line of another process that serves the same."""
     several = {"--peer": peer, "--router": chosen.routers, "--fault": fault}
     words = [word for name, values in several.items() for value in values for word in (name, value)]
-    room = [] if chosen.room is None else ["--room", str(chosen.room)]
-    flags = [*room, *["--trustless"] * trustless, *["-v"] * chosen.output.verbose]
+    bound = [] if chosen.max_bytes is None else ["--max-bytes", str(chosen.max_bytes)]
+    flags = [*bound, *["--trustless"] * trustless, *["-v"] * chosen.output.verbose]
     return ["serve", "--quiet", "--store", os.fspath(chosen.store_path()), *words, *flags]
 
 

@@ -18,6 +18,8 @@ MAX_HEADER: Final = 64 * 1024
 """Bytes in the largest header that is read."""
 MAX_SECTION: Final = MAX_BLOCK + 256
 """Bytes in the largest section, CID and block together, that is read."""
+MAX_NAME: Final = MAX_BYTES
+"""Bytes at the beginning of a section within which its CID ends."""
 
 
 def encode_header(roots: Iterable[CID]) -> bytes:
@@ -35,6 +37,29 @@ def encode_prefix(cid: CID, size: int) -> bytes:
     """Return what stands before the *size* bytes of a block, for those who do not want to copy these."""
     raw = bytes(cid)
     return varint.encode(len(raw) + size) + raw
+
+
+def section_size(head: bytes, at: int, *, header: bool = False) -> tuple[int, int]:
+    """Return how many bytes the length takes that *head* begins with, and how many follow it; *at* is where it stands.
+
+    :exc:`CarError` where there is no length, or it is nothing or too much.
+    """
+    what, limit = ("header", MAX_HEADER) if header else ("section", MAX_SECTION)
+    try:
+        size, length = varint.decode(head)
+    except DecodeError:
+        raise CarError(f"CAR: there is no length at byte {at}; the bytes there are {head.hex()}") from None
+    if not 0 < size <= limit:
+        raise CarError(f"CAR: a {what} of {size} bytes at byte {at}; it should have 1 to {limit}")
+    return length, size
+
+
+def section_name(section: bytes, at: int) -> tuple[CID, int]:
+    """Return the CID that a section begins with, and its length; *at* is where the section stands. :exc:`CarError`."""
+    try:
+        return CID.read(section[:MAX_NAME])
+    except InvalidCID as error:
+        raise CarError(f"CAR: the section at byte {at} does not begin with a CID: {error}") from None
 
 
 class CarDecoder:
@@ -99,7 +124,8 @@ class CarDecoder:
                 if self.roots is None:
                     self.roots = _roots(bytes(view[start:end]))
                 else:
-                    sections.append(_section(view, start, end, self._offset + at))
+                    cid, size = section_name(bytes(view[start : min(end, start + MAX_NAME)]), self._offset + at)
+                    sections.append((cid, bytes(view[start + size : end])))
                 at = end
         del self._buffer[:at]
         self._offset += at
@@ -110,27 +136,12 @@ class CarDecoder:
         if len(head) < varint.MAX_BYTES and min(head, default=0x80) >= 0x80:
             self._need = len(head) + 1
             return None
-        where = self._offset + at
-        try:
-            size, length = varint.decode(head)
-        except DecodeError:
-            raise CarError(f"CAR: there is no length at byte {where}; the bytes there are {head.hex()}") from None
-        what, limit = ("header", MAX_HEADER) if self.roots is None else ("section", MAX_SECTION)
-        if not 0 < size <= limit:
-            raise CarError(f"CAR: a {what} of {size} bytes at byte {where}; it should have 1 to {limit}")
+        length, size = section_size(head, self._offset + at, header=self.roots is None)
         end = at + length + size
         if end > len(view):
             self._need = end - at
             return None
         return at + length, end
-
-
-def _section(view: memoryview, start: int, end: int, where: int) -> tuple[CID, bytes]:
-    try:
-        cid, size = CID.read(bytes(view[start : min(end, start + MAX_BYTES)]))
-    except InvalidCID as error:
-        raise CarError(f"CAR: the section at byte {where} does not begin with a CID: {error}") from None
-    return cid, bytes(view[start + size : end])
 
 
 def _roots(body: bytes) -> tuple[CID, ...]:

@@ -5,6 +5,7 @@ Source: protobuf.dev/programming-guides/encoding.
 
 from __future__ import annotations
 
+from sessionctx.content.varint import written
 from sessionctx.errors import DecodeError
 
 _FIXED = {1: 8, 5: 4}
@@ -14,12 +15,7 @@ def varint(number: int) -> bytes:
     """Return *number* as a varint of up to 64 bits. :exc:`ValueError` if it needs more or is negative."""
     if not 0 <= number < 1 << 64:
         raise ValueError(f"{number} is no unsigned number of 64 bits")
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return written(number)
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:

@@ -18,6 +18,11 @@ def encode(number: int) -> bytes:
     """Return *number* as a varint. :exc:`ValueError` below 0 or from 2**63 on."""
     if not 0 <= number < 1 << 63:
         raise ValueError(f"a varint holds 0 to 2**63 - 1, not {number}")
+    return written(number)
+
+
+def written(number: int) -> bytes:
+    """Return *number*, which is not negative, in groups of 7 bits."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

@@ -27,7 +27,6 @@ T = TypeVar("T")
 Version = Literal[1, 2]
 
 
-@session.operation
 async def export_car(
     blocks: Blockstore,
     ref: Ref,
@@ -56,6 +55,7 @@ async def export_car(
         TargetExists, TargetUnwritable: of the file.
         PathNotFound, BlockNotFound, ...: as for `car_stream`. Nothing half-written is left.
     """
+    session.require_trio("export_car")
     sections: list[tuple[bytes, int]] = []
     wanted = version == 2 and index
 

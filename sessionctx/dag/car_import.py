@@ -5,28 +5,23 @@ Source: ipld.io/specs/transport/car/carv1.
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterable
 from contextlib import AsyncExitStack
 from typing import Final
 
 import trio
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore
+from sessionctx.blocks import BATCH_BYTES, Blockstore
 from sessionctx.content import CID, Block, CarDecoder, verify
 from sessionctx.dag.car_stream import CarSummary
 from sessionctx.dag.overlap import overlap
-from sessionctx.dag.source import FromBytes, FromFile, FromStream, Pieces, Source
+from sessionctx.dag.source import Pieces, Source, open_source
 from sessionctx.errors import CarError, SessionctxError
 
-BATCH_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of a CAR that are verified and stored together, about."""
 INLINE: Final = 512 * 1024
 """Bytes that are hashed without the cost of going to another thread and back."""
 
 
-@session.operation
 async def import_car(blocks: Blockstore, source: Source) -> CarSummary:
     """Store the blocks of a CAR, each verified first; in little memory, however long it is.
 
@@ -38,20 +33,13 @@ async def import_car(blocks: Blockstore, source: Source) -> CarSummary:
             says after how many blocks. Those before it are stored.
         SourceUnreadable: *source* is a path that cannot be read. Also: errors of the stream, and of the store.
     """
+    session.require_trio("import_car")
     async with AsyncExitStack() as stack:
-        reading = _Reading(await _open(source, stack))
+        reading = _Reading(await open_source(source, stack))
         await overlap(reading.batch, blocks.put_many)
         if reading.error is not None:
             raise reading.explained(reading.error)
     return CarSummary(reading.decoder.roots or (), reading.blocks, reading.bytes)
-
-
-async def _open(source: Source, stack: AsyncExitStack) -> Pieces:
-    if isinstance(source, bytes):
-        return FromBytes(source)
-    if isinstance(source, AsyncIterable):
-        return FromStream(source)
-    return await stack.enter_async_context(FromFile(os.fspath(source)))
 
 
 class _Reading:

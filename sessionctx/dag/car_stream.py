@@ -14,10 +14,11 @@ import trio
 
 from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.content import CID, Block, ByteRange, DagScope, car
+from sessionctx.dag.frontier import AHEAD, MAX_DEPTH, Ahead, Frontier
 from sessionctx.dag.opened import Opened
 from sessionctx.dag.path import Ref, Resolved, parse_ref, resolve
 from sessionctx.dag.selection import Selection, Tag
-from sessionctx.dag.walk import AHEAD, MAX_DEPTH, Walk
+from sessionctx.dag.walk import Walk
 
 Note: TypeAlias = Callable[[CID, int], object]
 """Is told where the section of each block begins."""
@@ -139,16 +140,11 @@ def car_stream(
         root, segments = parse_ref(ref, path)
         found = await resolve(blocks, root, "/".join(segments))
         await blocks.get(found.cid)
-        walk: Walk[Tag, Block] = Walk(
-            blocks,
-            root,
-            chosen.begin(root, segments),
-            chosen.visit,
-            ahead=ahead,
-            dups=dups,
-            max_depth=len(found.trail) + max_depth,
-            whole=chosen.whole if scope == "all" and span is None else None,
+        depth = len(found.trail) + max_depth
+        frontier: Frontier[Tag, Block] = Frontier(
+            root, chosen.begin(root, segments), chosen.visit, Ahead(ahead), dups=dups, max_depth=depth
         )
+        walk = Walk(blocks, frontier, whole=chosen.whole if scope == "all" and span is None else None)
         return CarChunks(found, await stack.enter_async_context(walk), note)
 
     return Opened("car_stream", start, default_limits(blocks))

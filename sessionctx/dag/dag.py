@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
+from typing import Unpack
 
 import attrs
 
@@ -14,11 +14,12 @@ from sessionctx.content import CID, DAG_CBOR, DAG_PB, SHA2_256, Block, DagScope,
 from sessionctx.dag.car_file import Version, export_car
 from sessionctx.dag.car_import import import_car
 from sessionctx.dag.car_stream import CarChunks, CarSummary, car_stream
+from sessionctx.dag.frontier import AHEAD, Ahead
 from sessionctx.dag.opened import Opened
 from sessionctx.dag.path import Ref, Resolved, resolve
-from sessionctx.dag.selection import decode_data, enter
+from sessionctx.dag.selection import decode_data
 from sessionctx.dag.source import Source
-from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, MAX_DEPTH, Walk, check_ahead, walk
+from sessionctx.dag.walk import Options, Walk, walk
 from sessionctx.errors import DecodeError
 
 
@@ -59,11 +60,7 @@ class Dag:
             Unsupported: its codec is not known here.
         """
         found = await resolve(self._blocks, ref, path)
-        value = read(await self._blocks.get(found.cid))
-        for segment in found.rest:
-            assert not isinstance(value, PBNode)
-            value = enter(value, segment, str(found.cid))
-        return value
+        return found.value if found.rest else read(await self._blocks.get(found.cid))
 
     @session.operation
     async def resolve(self, ref: Ref, path: str = "") -> Resolved:
@@ -116,27 +113,20 @@ class Dag:
         ref: Ref,
         *,
         path: str = "",
-        ahead: int = AHEAD,
-        ahead_bytes: int = AHEAD_BYTES,
-        dups: bool = False,
-        max_depth: int = MAX_DEPTH,
-        links: Callable[[Block], Iterable[CID]] | None = None,
+        **options: Unpack[Options],
     ) -> Opened[Walk[None, Block]]:
         """Walk the blocks below a CID or path, depth first, fetching ahead::
 
             async with dag.walk(ref) as found:
                 async for block in found: ...
 
-        The other arguments are those of `sessionctx.dag.walk`.
+        The *options* are those of `sessionctx.dag.walk`: ahead, ahead_bytes, dups, max_depth, links.
         """
-        check_ahead(ahead)
+        Ahead(options.get("ahead", AHEAD))
 
         async def start(stack: AsyncExitStack) -> Walk[None, Block]:
             root = (await resolve(self._blocks, ref, path)).cid
-            walking = walk(
-                self._blocks, root, ahead=ahead, ahead_bytes=ahead_bytes, dups=dups, max_depth=max_depth, links=links
-            )
-            return await stack.enter_async_context(walking)
+            return await stack.enter_async_context(walk(self._blocks, root, **options))
 
         return Opened("Dag.walk", start, self.default_limits)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -13,12 +12,13 @@ import attrs
 from sessionctx import session
 from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.content import ByteRange
+from sessionctx.dag.frontier import AHEAD, AHEAD_BYTES, Ahead, Frontier
 from sessionctx.dag.opened import Flat, Opened
 from sessionctx.dag.opening import FIRST, Opening
 from sessionctx.dag.path import Ref, Resolved, find, parse_ref, resolve
 from sessionctx.dag.reader import FileReader
-from sessionctx.dag.source import FromBytes, FromStream, Source
-from sessionctx.dag.unixfs.add import Added, add_path, add_pieces
+from sessionctx.dag.source import Source
+from sessionctx.dag.unixfs.add import Added, add
 from sessionctx.dag.unixfs.export import Exported, export_to
 from sessionctx.dag.unixfs.parts import Part
 from sessionctx.dag.unixfs.profile import V1_2025, Profile, find_profile
@@ -26,7 +26,7 @@ from sessionctx.dag.unixfs.progress import OnProgress
 from sessionctx.dag.unixfs.read import Entry, Listed, Stat, content_of, read_directory, read_file, stat_of
 from sessionctx.dag.unixfs.tar import TarChunks, naming
 from sessionctx.dag.unixfs.unpack import Folder, Named, Tag, unpack
-from sessionctx.dag.walk import AHEAD, AHEAD_BYTES, Walk, always, check_ahead
+from sessionctx.dag.walk import Walk, always
 
 MAX_ENTRIES: Final = 10_000_000
 """Files, folders and symlinks after which an export ends with an error."""
@@ -54,6 +54,7 @@ class Files:
         hidden: bool = False,
         mode: bool = False,
         mtime: bool = False,
+        pin: bool = True,
         progress: OnProgress | None = None,
     ) -> Added:
         """Add a file, folder or symlink by its path; or one file by its bytes, or as an async stream of bytes.
@@ -70,6 +71,7 @@ class Files:
             hidden: add files and folders in a folder whose names begin with a dot, too. Default: they are left out.
             mode: keep the permissions of files and folders, which changes the CID. Default: they are left out.
             mtime: keep when files, folders and symlinks were last changed, likewise. `export` sets what was kept.
+            pin: keep it when garbage is collected, by the name of the file; for stores that keep pins. Default: yes.
             progress: called with a `Progress`: the files and bytes which are stored so far.
 
         Raises:
@@ -83,11 +85,9 @@ class Files:
         chosen = find_profile(profile)
         if chunker is not None:
             chosen = attrs.evolve(chosen, chunker=chunker)
-        if isinstance(source, bytes):
-            return await add_pieces(self._blocks, FromBytes(source), chosen, progress=progress)
-        if isinstance(source, AsyncIterable):
-            return await add_pieces(self._blocks, FromStream(source), chosen, progress=progress)
-        return await add_path(self._blocks, source, chosen, hidden=hidden, mode=mode, mtime=mtime, progress=progress)
+        return await add(
+            self._blocks, source, chosen, pin=pin, hidden=hidden, mode=mode, mtime=mtime, progress=progress
+        )
 
     @session.operation
     async def export(
@@ -169,12 +169,12 @@ class Files:
             InvalidDag, DecodeError: on entering, where the first block contradicts itself.
         """
         check_range(offset, length)
-        check_ahead(ahead)
+        bounds = Ahead(ahead, ahead_bytes)
 
         async def start(stack: AsyncExitStack) -> FileReader:
             found = await self._find(stack, ref, path, span=ByteRange(offset, offset + FIRST - 1))
             root = await content_of(self._blocks, await self._blocks.get(found.cid))
-            reader = FileReader(self._blocks, root, offset, length, ahead=ahead, ahead_bytes=ahead_bytes)
+            reader = FileReader(self._blocks, root, offset, length, bounds)
             return await stack.enter_async_context(reader)
 
         return Opened("Files.open", start, self.default_limits)
@@ -251,7 +251,7 @@ class Files:
             found = await resolve(self._blocks, ref, path)
             tag: Tag = Named(Folder(None, b""), (name or str(found.cid)).encode())
             visit = partial(unpack, naming=naming)
-            walk = Walk(self._blocks, found.cid, tag, visit, ahead=ahead, whole=always)
+            walk = Walk(self._blocks, Frontier(found.cid, tag, visit, Ahead(ahead), dups=True), whole=always)
             return TarChunks(await stack.enter_async_context(walk))
 
         return Opened("Files.tar", start, self.default_limits)

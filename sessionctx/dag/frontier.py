@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
+import attrs
+
 from sessionctx.content import CID, Block
 from sessionctx.errors import DagTooDeep
 
@@ -27,10 +29,29 @@ V = TypeVar("V")
 Visit = Callable[[Block, T], tuple[V, Iterable[tuple[CID, T]]]]
 """What to make of a block: the value to hand out, and the links to follow with a tag for each. May raise."""
 
+AHEAD: Final = 32
+"""Blocks that are fetched ahead of the one handed out."""
+AHEAD_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of blocks that may wait to be handed out."""
+MAX_DEPTH: Final = 1024
+"""Links below the root at which a walk ends with an error."""
 OVERHEAD: Final = 1024
 """Bytes counted for each block that waits, on top of its own."""
 NARROW: Final = 4
 """How wide a narrow frontier is once its first leaf is handed out."""
+
+
+@attrs.frozen
+class Ahead:
+    """How much may be on its way, or wait, ahead of what was handed out. :exc:`ValueError` if nothing could be got."""
+
+    blocks: int = AHEAD
+    bytes: int = AHEAD_BYTES
+    narrow: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.blocks < 1:
+            raise ValueError(f"ahead must be at least 1, not {self.blocks}")
 
 
 class Item(Generic[T, V]):
@@ -80,17 +101,16 @@ class Frontier(Generic[T, V]):
         root: CID,
         tag: T,
         visit: Visit[T, V],
+        ahead: Ahead,
         *,
-        ahead: int,
-        ahead_bytes: int,
         dups: bool,
-        max_depth: int,
-        narrow: bool = False,
+        max_depth: int = MAX_DEPTH,
     ) -> None:
+        self.root = root
         self._visit = visit
-        self._ahead = ahead
-        self._width = 1 if narrow else ahead
-        self._ahead_bytes = ahead_bytes
+        self._ahead = ahead.blocks
+        self._width = 1 if ahead.narrow else ahead.blocks
+        self._ahead_bytes = ahead.bytes
         self._max_depth = max_depth
         self._seen: set[CID] | None = None if dups else set()
         start: Run[T, V] = Run(iter([(root, tag)]), 0, None)

@@ -12,10 +12,10 @@ import attrs
 import trio
 
 from sessionctx import session
-from sessionctx.blocks import Blockstore
-from sessionctx.content import CID
+from sessionctx.blocks import Blockstore, default_limits
+from sessionctx.content import CID, Value
 from sessionctx.dag.opening import Opening
-from sessionctx.dag.selection import Way, step
+from sessionctx.dag.selection import Inside, Way, step
 from sessionctx.dag.unixfs.hamt import TOP
 from sessionctx.errors import DagTooDeep, PathNotFound
 
@@ -37,6 +37,8 @@ class Resolved:
     """The CIDs at the segments of the path: the one it begins with, ..., the one it leads to."""
     trail: tuple[CID, ...] = ()
     """All blocks that were gone through, in order, without the last one; with the shards of big directories."""
+    value: Value = attrs.field(default=None, eq=False, repr=False)
+    """What the path names inside the block, where something is left of it."""
 
 
 def parse_ref(ref: Ref, path: str = "") -> tuple[CID, list[str]]:
@@ -70,7 +72,6 @@ def split_ref(text: str) -> tuple[CID, str]:
     return CID.parse(text if pasted else name), path
 
 
-@session.operation
 async def resolve(blocks: Blockstore, ref: Ref, path: str = "") -> Resolved:
     """Find the block that *ref* (and *path* below it) names. Symlinks are not followed.
 
@@ -80,12 +81,14 @@ async def resolve(blocks: Blockstore, ref: Ref, path: str = "") -> Resolved:
         NotADirectory: the path goes on below something that holds no names.
         BlockNotFound, FetchFailed, ...: as the store raises them.
     """
+    session.require_trio("resolve")
     cid, segments = parse_ref(ref, path)
     await trio.lowlevel.checkpoint()
     if not segments:
         return Resolved(cid, roots=(cid,))
-    async with Opening(blocks, cid, segments):
-        return await find(blocks, cid, segments)
+    with session.begin(default_limits=default_limits(blocks)):
+        async with Opening(blocks, cid, segments):
+            return await find(blocks, cid, segments)
 
 
 async def find(blocks: Blockstore, cid: CID, segments: Sequence[str]) -> Resolved:
@@ -93,10 +96,10 @@ async def find(blocks: Blockstore, cid: CID, segments: Sequence[str]) -> Resolve
     roots, trail, way = [cid], list[CID](), Way(cid, tuple(segments))
     while way.left:
         following = step(await blocks.get(cid), way)
-        if following is None:
-            break
+        if isinstance(following, Inside):
+            return Resolved(cid, way.left, tuple(roots), tuple(trail), following.value)
         trail.append(cid)
         cid, way = following
         if way.place is TOP:
             roots.append(cid)
-    return Resolved(cid, way.left, tuple(roots), tuple(trail))
+    return Resolved(cid, (), tuple(roots), tuple(trail))

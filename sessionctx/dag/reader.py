@@ -9,15 +9,17 @@ from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Self
 
+import attrs
 import trio
 
 from sessionctx import session
 from sessionctx.blocks import Blockstore
 from sessionctx.content import CID, Block
 from sessionctx.dag.buffer import Buffer
+from sessionctx.dag.frontier import Ahead
 from sessionctx.dag.passes import Pass
 from sessionctx.dag.unixfs.node import need_file, open_node
-from sessionctx.dag.unixfs.parts import Part
+from sessionctx.dag.unixfs.parts import Part, Span
 from sessionctx.dag.unixfs.read import Piece, read_pieces
 from sessionctx.dag.walk import Walk
 from sessionctx.dag.wind_down import close
@@ -35,9 +37,7 @@ class FileReader:
     under way in other tasks.
     """
 
-    def __init__(
-        self, blocks: Blockstore, root: Block, offset: int, length: int | None, *, ahead: int, ahead_bytes: int
-    ) -> None:
+    def __init__(self, blocks: Blockstore, root: Block, offset: int, length: int | None, ahead: Ahead) -> None:
         self._top = need_file(open_node(root))
         whole = self._top.size
         self._begin = min(offset, whole)
@@ -45,7 +45,6 @@ class FileReader:
         self._blocks = blocks
         self._root = root
         self._ahead = ahead
-        self._ahead_bytes = ahead_bytes
         self._at = self._begin
         self._buffer = Buffer(self._at)
         self._pass: Pass | None = None  # gives what comes after the buffer
@@ -167,7 +166,7 @@ class FileReader:
                 await self._grow()
                 self._buffer.forget(self._at)
         except BaseException:
-            if self._buffer.stop - self._buffer.start > self._ahead_bytes:
+            if self._buffer.stop - self._buffer.start > self._ahead.bytes:
                 self._start_anew()  # much was asked for; nobody may ever want it now
             raise
 
@@ -198,16 +197,8 @@ class FileReader:
         return self._pass
 
     def _walk(self, start: int, stop: int, *, narrow: bool) -> Walk[Part, Iterable[Piece]]:
-        return read_pieces(
-            self._blocks,
-            self._root,
-            self._top,
-            start,
-            stop,
-            ahead=self._ahead,
-            ahead_bytes=self._ahead_bytes,
-            narrow=narrow,
-        )
+        ahead = attrs.evolve(self._ahead, narrow=narrow)
+        return read_pieces(self._blocks, self._root, self._top, Span(start, stop), ahead)
 
     def _start_anew(self) -> None:
         self._drop()

@@ -48,8 +48,15 @@ class Way:
         return attrs.evolve(self, at=self.at + segments, place=TOP)
 
 
-def step(block: Block, way: Way) -> tuple[CID, Way] | None:
-    """Return the next block on the way, and where that is; ``None`` if the path ends inside of this one, in its data.
+@attrs.frozen
+class Inside:
+    """The end of a path that lies inside of a block, in its data."""
+
+    value: Value
+
+
+def step(block: Block, way: Way) -> tuple[CID, Way] | Inside:
+    """Return the next block on the way, and where that is; or what the path names inside of this one.
 
     There must be segments left.
 
@@ -76,13 +83,13 @@ def step(block: Block, way: Way) -> tuple[CID, Way] | None:
     return found.cid, way.on(1)
 
 
-def _through_data(block: Block, way: Way) -> tuple[CID, Way] | None:
+def _through_data(block: Block, way: Way) -> tuple[CID, Way] | Inside:
     value = decode_data(block)
     for index, segment in enumerate(way.left):
-        value = enter(value, segment, way.here(index))
+        value = _enter(value, segment, way.here(index))
         if isinstance(value, CID):
             return value, way.on(index + 1)
-    return None
+    return Inside(value)
 
 
 def decode_data(block: Block) -> Value:
@@ -93,7 +100,7 @@ def decode_data(block: Block) -> Value:
         raise type(error)(f"{block.cid}: {error}") from None
 
 
-def enter(value: Value, segment: str, where: str) -> Value:
+def _enter(value: Value, segment: str, where: str) -> Value:
     """Return what *segment* names in a map or list. :exc:`PathNotFound`, :exc:`NotADirectory`."""
     if isinstance(value, dict):
         if segment in value:
@@ -128,7 +135,7 @@ class Selection:
         """Return the block itself, and the links that lead to more of what is wanted. Errors as of `step`."""
         if isinstance(tag, Way):
             following = step(block, tag)
-            if following is not None:
+            if not isinstance(following, Inside):
                 cid, way = following
                 return block, ((cid, way if way.left else None),)
             tag = None

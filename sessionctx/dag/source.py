@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Final, Protocol, Self, TypeAlias
 
 import trio
@@ -77,6 +78,15 @@ class FromFile:
             return await self._file.read(PIECE)
         except OSError as error:
             raise unreadable(self._path, error) from error
+
+
+async def open_source(source: Source, stack: AsyncExitStack) -> Pieces:
+    """Return the pieces of *source*; a file is open until the *stack* is left. :exc:`SourceUnreadable`."""
+    if isinstance(source, bytes):
+        return FromBytes(source)
+    if isinstance(source, AsyncIterable):
+        return FromStream(source)
+    return await stack.enter_async_context(FromFile(source))
 
 
 def unreadable(path: str, error: OSError) -> SourceUnreadable:

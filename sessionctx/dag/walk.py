@@ -5,61 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Final, Generic, Self, cast
+from typing import Generic, Self, TypedDict, cast
 
 import trio
 
 from sessionctx import session
 from sessionctx.blocks import NEAR, Blockstore, upstream_of
 from sessionctx.content import CID, RAW, Block
-from sessionctx.dag.frontier import Frontier, Item, T, V, Visit
+from sessionctx.dag.frontier import AHEAD, AHEAD_BYTES, MAX_DEPTH, Ahead, Frontier, Item, T, V
 from sessionctx.dag.loads import Loads
 from sessionctx.dag.wind_down import close
 
-AHEAD: Final = 32
-"""Blocks that are fetched ahead of the one handed out."""
-AHEAD_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of blocks that may wait to be handed out."""
-MAX_DEPTH: Final = 1024
-"""Links below the root at which a walk ends with an error."""
-
 
 class Walk(Generic[T, V]):
-    """A walk in progress: an async context manager, and inside it an async iterator over what *visit* makes of blocks.
+    """A walk in progress: an async context manager, and inside it an async iterator over what is made of the blocks.
 
     It holds the session it was entered in, and a nursery of its own for what is fetched ahead; leaving the block
     cancels that at once. An error is raised at its place in the order, as it is, and ends the walk.
 
-    A *narrow* one begins with one block at a time, and widens to *ahead* with what is handed out. *first* is the block
-    of the root, where that is here already. *whole* says of a tag whether all links below its block are followed,
-    however deep: then many small blocks may come together.
+    The *frontier* says which blocks, and in which order. *first* is the block of the root, where that is here already.
+    *whole* says of a tag whether all links below its block are followed, however deep: then many small blocks may come
+    together.
     """
 
     def __init__(
         self,
         blocks: Blockstore,
-        root: CID,
-        tag: T,
-        visit: Visit[T, V],
+        frontier: Frontier[T, V],
         *,
-        ahead: int = AHEAD,
-        ahead_bytes: int = AHEAD_BYTES,
-        dups: bool = True,
-        max_depth: int = MAX_DEPTH,
-        narrow: bool = False,
         first: Block | None = None,
         whole: Callable[[T], bool] | None = None,
     ) -> None:
-        check_ahead(ahead)
         self._blocks = blocks
         self._upstream = upstream_of(blocks)
-        self.root = root
+        self.root = frontier.root
         """Where it began."""
         self._whole = whole
         self._loads: Loads | None = None
-        self._frontier: Frontier[T, V] = Frontier(
-            root, tag, visit, ahead=ahead, ahead_bytes=ahead_bytes, dups=dups, max_depth=max_depth, narrow=narrow
-        )
+        self._frontier = frontier
         if first is not None and (item := self._frontier.claim()) is not None:
             self._frontier.arrived(item, first)
         self._scope = session.begin(default_limits=self._upstream.default_limits)
@@ -161,10 +144,14 @@ def always(_: object) -> bool:
     return True
 
 
-def check_ahead(ahead: int) -> None:
-    """:exc:`ValueError` if nothing could be got."""
-    if ahead < 1:
-        raise ValueError(f"ahead must be at least 1, not {ahead}")
+class Options(TypedDict, total=False):
+    """The options of `walk`."""
+
+    ahead: int
+    ahead_bytes: int
+    dups: bool
+    max_depth: int
+    links: Callable[[Block], Iterable[CID]] | None
 
 
 def walk(
@@ -205,14 +192,5 @@ def walk(
             return block, ()
         return block, [(cid, None) for cid in block.links()]
 
-    return Walk(
-        blocks,
-        root,
-        None,
-        visit,
-        ahead=ahead,
-        ahead_bytes=ahead_bytes,
-        dups=dups,
-        max_depth=max_depth,
-        whole=always if links is None else None,
-    )
+    frontier = Frontier(root, None, visit, Ahead(ahead, ahead_bytes), dups=dups, max_depth=max_depth)
+    return Walk(blocks, frontier, whole=always if links is None else None)

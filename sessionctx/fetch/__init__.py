@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from sessionctx.fetch.bans import Ban, banned, unban
 from sessionctx.fetch.carry import start_carry, usual_small_block
-from sessionctx.fetch.memory import Memory
-from sessionctx.fetch.quarantine import Quarantined, pardon, quarantined
+from sessionctx.fetch.priors import Priors
 from sessionctx.fetch.run import FETCHER, fetch
 from sessionctx.fetch.stripe import STRIPE, Sweep, is_flat, is_stripe
 
 __all__ = [
     "FETCHER",
     "STRIPE",
-    "Memory",
-    "Quarantined",
+    "Ban",
+    "Priors",
     "Sweep",
+    "banned",
     "fetch",
     "is_flat",
     "is_stripe",
-    "pardon",
-    "quarantined",
     "start_carry",
+    "unban",
     "usual_small_block",
 ]

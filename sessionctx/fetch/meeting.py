@@ -8,9 +8,9 @@ from typing import Final, cast
 
 import attrs
 
-from sessionctx.fetch.memory import Memory
+from sessionctx.fetch.bans import ban_of
 from sessionctx.fetch.pool import Pool
-from sessionctx.fetch.quarantine import in_quarantine
+from sessionctx.fetch.priors import Priors
 from sessionctx.fetch.stripe import SMALL, small_block
 from sessionctx.peers import Ledger, Peer, Record
 from sessionctx.session import HasUrl, Session
@@ -28,7 +28,7 @@ class Acquaintances:
     _ledger: Ledger
     _pool: Pool
     _transports: dict[Record, Transport] = attrs.field(factory=dict[Record, Transport], init=False)
-    memories: list[Memory] = attrs.field(factory=list[Memory], init=False)
+    priors: list[Priors] = attrs.field(factory=list[Priors], init=False)
     """What the nodes that are used in the session know of peers from before."""
     _known: set[str] = attrs.field(factory=set[str], init=False, repr=False)
 
@@ -68,26 +68,26 @@ class Acquaintances:
         record = self._ledger.add(peer)
         if not transport.can.car:
             record.cars = False
-        if (liar := in_quarantine(peer)) is not None:
-            record.ban(liar.reason)
-        for memory in self.memories:
-            memory.recall(record)
+        if (ban := ban_of(peer)) is not None:
+            record.ban(ban.reason)
+        for priors in self.priors:
+            priors.recall(record)
         self._transports.setdefault(record, transport)
         self._pool.add(record)
         return record
 
-    def remember(self, memory: Memory) -> None:
-        """Begin from what *memory* knows of peers that are not proven yet, and tell it what was learnt in the end."""
-        if memory not in self.memories:
-            self.memories.append(memory)
-            memory.attach(self)
+    def remember(self, priors: Priors) -> None:
+        """Begin from what *priors* say of peers that are not proven yet, and tell it what was learnt in the end."""
+        if priors not in self.priors:
+            self.priors.append(priors)
+            priors.attach(self)
             for record in self._transports:
-                memory.recall(record)
+                priors.recall(record)
                 record.line.changed()
 
-    def shun(self, liar: Peer, reason: str) -> bool:
-        """Ask *liar* no more, which lied to somebody else; return whether it was a peer here."""
-        found = [record for record in self._transports if record.peer.address == liar.address]
+    def was_banned(self, peer: Peer, reason: str) -> bool:
+        """Ask *peer* no more, which lied to somebody else; return whether it was a peer here."""
+        found = [record for record in self._transports if record.peer.address == peer.address]
         for record in found:
             record.ban(reason)
             record.line.changed()

@@ -22,10 +22,10 @@ from sessionctx.errors import (
     PeerError,
     PeerFailed,
 )
+from sessionctx.fetch.bans import ban
 from sessionctx.fetch.givers import Givers
 from sessionctx.fetch.job import Job
 from sessionctx.fetch.needs import Needs
-from sessionctx.fetch.quarantine import quarantine
 from sessionctx.peers import Ask
 from sessionctx.session import Session, events
 
@@ -141,7 +141,7 @@ class Request:
         lie.__cause__ = error
         self._unserved(lie)
         self.ask.lied(str(lie))
-        quarantine(self.ask.record.peer, str(lie))
+        ban(self.ask.record.peer, str(lie))
         self._all.session.tell(events.Lied, self._peer, self.job.cid, str(lie), what(self.job))
         self._all.worse()
 

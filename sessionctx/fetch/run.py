@@ -14,6 +14,7 @@ import trio
 
 from sessionctx.content import CID, Block, Verifier
 from sessionctx.errors import LimitReached
+from sessionctx.fetch.bans import tell_of_bans
 from sessionctx.fetch.check import check
 from sessionctx.fetch.cover import Covers
 from sessionctx.fetch.givers import Givers
@@ -23,7 +24,6 @@ from sessionctx.fetch.meeting import Acquaintances
 from sessionctx.fetch.needs import Needs
 from sessionctx.fetch.plan import Grant, assign
 from sessionctx.fetch.pool import Pool
-from sessionctx.fetch.quarantine import tell_of_liars
 from sessionctx.fetch.request import Request, Requests, what
 from sessionctx.fetch.searching import Searching
 from sessionctx.fetch.verdict import verdict
@@ -212,16 +212,16 @@ class Fetcher:
         self.needs.wake()
         pump_tree(self.session)
 
-    def shun(self, liar: Peer, reason: str) -> None:
+    def was_banned(self, peer: Peer, reason: str) -> None:
         """A peer lied to another session: it is asked no more here, and jobs that counted on it look again."""
-        if self.met.shun(liar, reason):
+        if self.met.was_banned(peer, reason):
             self._wake_tree()
 
     def end(self) -> None:
         """The session ends: what its peers lack and who lied is known above from now on."""
         del _TREE.of(self.session.root)[self]
-        for memory in self.met.memories:
-            memory.learn(self.met.records)
+        for priors in self.met.priors:
+            priors.learn(self.met.records)
         self.pool.close()
         self._wake_tree()
 
@@ -231,7 +231,7 @@ _TREE: Slot[dict[Fetcher, None]] = Slot("fetchers", make=lambda _: {})
 
 def _make(s: Session) -> Fetcher:
     fetcher = Fetcher(s, LEDGER.of(s))
-    tell_of_liars(fetcher)
+    tell_of_bans(fetcher)
     _TREE.of(s.root)[fetcher] = None
     return fetcher
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Final
 
 import attrs
 
@@ -12,9 +11,6 @@ from sessionctx.peers.line import Line
 from sessionctx.peers.peer import Peer
 from sessionctx.peers.record import INHERITED, PeerStatistics, Record
 from sessionctx.session import Session, Slot
-
-FOLD: Final = 0.5
-"""The weight of what a fork has learnt against what its parent knows."""
 
 
 @attrs.define(eq=False)
@@ -59,7 +55,7 @@ class Ledger:
 
 
 def _inherit(record: Record, above: Record) -> None:
-    for name in INHERITED:
+    for name, _ in INHERITED:
         setattr(record, name, getattr(above, name))
 
 
@@ -69,21 +65,11 @@ def _fold(record: Record, above: Record) -> None:
     for name in record.absent:
         above.forget_me_not(name)
     if record.asked:
-        above.latency = _blend(above.latency, record.latency)
-        above.median = _blend(above.median, record.median)
-        above.nearest = _blend(above.nearest, record.nearest)
-        above.rate = _blend(above.rate, record.rate)
-        above.cars = above.cars if record.cars is None else record.cars
-        above.success += FOLD * (record.success - above.success)
-        above.hits += FOLD * (record.hits - above.hits)
+        for name, fold in INHERITED:
+            if fold is not None:
+                setattr(above, name, fold(getattr(above, name), getattr(record, name)))
         if above.health is Health.FRESH and record.health is Health.GOOD:
             above.health = after(above.health, "answered")
-
-
-def _blend(old: float | None, new: float | None) -> float | None:
-    if old is None or new is None:
-        return new if old is None else old
-    return old + FOLD * (new - old)
 
 
 LEDGER: Slot[Ledger] = Slot("peers", make=lambda _: Ledger(), fork=Ledger.child, end=Ledger.fold)

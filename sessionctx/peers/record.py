@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Final
+from collections.abc import Callable, Hashable
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from sessionctx.peers.health import Health, after, rest
 from sessionctx.peers.line import Line
 from sessionctx.peers.peer import Peer
+
+T = TypeVar("T")
 
 MOST_ABSENT: Final = 65_536
 """How many names a peer is remembered not to have; the oldest are forgotten first."""
@@ -28,6 +30,28 @@ LATER: Final = SOONER**-19
 COUNTS: Final = ("asked", "found", "missing", "failed", "lied", "cancelled", "in_flight", "bytes")
 USUALLY: Final = 1.5
 """How many times its predicted duration an answer may take before anything is known."""
+
+
+FOLD: Final = 0.5
+"""The weight of what a fork has learnt against what its parent knows."""
+_FOLD: Final = "fold"
+
+
+def _blend(old: float | None, new: float | None) -> float | None:
+    """Return what a parent knows once it is told what a fork has learnt."""
+    if old is None or new is None:
+        return new if old is None else old
+    return old + FOLD * (new - old)
+
+
+def _latest(old: bool | None, new: bool | None) -> bool | None:  # noqa: FBT001
+    """Return what a fork has found out; what was known before, if that is nothing."""
+    return old if new is None else new
+
+
+def _known(default: T, fold: Callable[[Any, Any], object] | None = None) -> T:
+    """A field that a fork begins with; *fold* says what becomes of the parent's, if the fork's is of use to it."""
+    return attrs.field(default=default, metadata={_FOLD: fold})
 
 
 @attrs.frozen(kw_only=True)
@@ -79,34 +103,33 @@ class Record:
     in_flight: int = 0
     bytes: int = 0
 
-    # What a fork begins with, up to `cars`: see INHERITED.
-    health: Health = Health.FRESH
-    failures: int = 0
+    health: Health = _known(Health.FRESH)  # noqa: RUF009
+    failures: int = _known(0)
     """In a row."""
-    rest_until: float = 0.0
-    trials: int = 0
+    rest_until: float = _known(0.0)
+    trials: int = _known(0)
     """How often it was tried as an unknown peer, and somebody else was faster."""
-    try_at: float = 0.0
+    try_at: float = _known(0.0)
     """When it is worth another trial."""
-    reason: str | None = None
-    latency: float | None = None
+    reason: str | None = _known(None)
+    latency: float | None = _known(None, _blend)
     """Seconds to the first byte: follows a rise at once and a fall slowly (peak EWMA)."""
-    median: float | None = None
+    median: float | None = _known(None, _blend)
     """Seconds to the first byte that half of its answers take: an outlier does not move it much."""
-    nearest: float | None = None
+    nearest: float | None = _known(None, _blend)
     """The least seconds to the first byte that it was seen to take: how far it is, without what queues up there."""
-    rate: float | None = None
+    rate: float | None = _known(None, _blend)
     """Bytes per second of all its answers together, while they come: the mean of the seconds that a byte takes, so that
     it follows a fall sooner than a rise."""
-    success: float = 1.0
+    success: float = _known(1.0, _blend)
     """Share of its requests that brought an answer in time, the last ones weighing most."""
-    hits: float = 1.0
+    hits: float = _known(1.0, _blend)
     """Share of its answers that were no plain no, the last ones weighing most: its chance to have what it is asked."""
-    window: float = 2.0
+    window: float = _known(2.0)
     """How many requests at a time it has earned."""
-    usual: float = USUALLY
+    usual: float = _known(USUALLY)
     """How many times the predicted seconds its slow answers take: nineteen of twenty take less."""
-    cars: bool | None = None
+    cars: bool | None = _known(None, _latest)
     """Whether it serves CARs; None while nobody has asked for one."""
     absent: OrderedDict[Hashable, None] = attrs.field(factory=OrderedDict[Hashable, None])
     lineage: tuple[Record, ...] = attrs.field(init=False)
@@ -247,6 +270,5 @@ class Record:
             self.absent.popitem(last=False)
 
 
-_FIELDS = [field.name for field in attrs.fields(Record)]
-INHERITED: Final = tuple(_FIELDS[_FIELDS.index("health") : _FIELDS.index("cars") + 1])
-"""What the record of a fork begins with. The rest is counted from nothing, or read through the records above."""
+INHERITED: Final = tuple((each.name, each.metadata[_FOLD]) for each in attrs.fields(Record) if _FOLD in each.metadata)
+"""What the record of a fork begins with, and how that is folded. The rest is counted from nothing, or read above."""

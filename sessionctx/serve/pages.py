@@ -81,7 +81,7 @@ def listing_head(content_path: str, cid: CID) -> str:
 def listing_row(content_path: str, entry: Entry) -> str:
     """Return the row of an *entry*."""
     name = quote(entry.name, safe="")
-    size = "" if entry.total is None else _size(entry.total)
+    size = "" if entry.dag_size is None else _size(entry.dag_size)
     # That the file name is encoded twice is what the conformance suite of gateways asks for.
     return (
         f'<tr><td class="name"><a href="{escape(content_path.rstrip("/"))}/{name}">{escape(entry.name)}</a></td>'
@@ -124,8 +124,8 @@ def json_head(cid: CID) -> str:
 def json_row(entry: Entry, *, first: bool) -> str:
     """Return an *entry*: its name, its CID, and the bytes of all its blocks as the directory says, if it does."""
     row: dict[str, str | int] = {"name": entry.name, "cid": str(entry.cid)}
-    if entry.total is not None:
-        row["total"] = entry.total
+    if entry.dag_size is not None:
+        row["dag_size"] = entry.dag_size
     return ("" if first else ",") + json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,21 +16,18 @@ T = TypeVar("T")
 def operation(fn: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Make *fn* a public operation: it joins the caller's session, or has one for its own length.
 
-    That has the ``default_limits`` of the first argument (the object, of a method) or of its ``upstream``, if there are
-    any.
+    That has the ``default_limits`` of the object whose method it is, or of the first argument; if there are any.
 
     Layers of other libraries may use it, too; nested operations share the outermost one's session.
 
     Raises (when awaited):
         NotInTrio: it is awaited outside a trio run, for example under asyncio.
     """
-    first = next(iter(inspect.signature(fn).parameters), "")
 
     @functools.wraps(fn)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
         require_trio(fn.__qualname__)
-        subject = args[0] if args else kwargs.get(first)
-        with begin(default_limits=getattr(getattr(subject, "upstream", subject), "default_limits", None)):
+        with begin(default_limits=getattr(args[0], "default_limits", None) if args else None):
             return await fn(*args, **kwargs)
 
     return run

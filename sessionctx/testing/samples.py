@@ -86,7 +86,7 @@ def _file(found: dict[CID, Block], data: bytes, profile: Profile, name: str = ""
     for at in range(0, len(data), profile.chunk_size):
         builder.add(data[at : at + profile.chunk_size])
     built = builder.finish()
-    return PBLink(built.cid, name, built.total)
+    return PBLink(built.cid, name, built.dag_size)
 
 
 def _into(found: dict[CID, Block]) -> Callable[[Block], None]:

@@ -74,7 +74,7 @@ async def export(*, peers, root, target, store=None):
             began = trio.current_time()
             exported = await node.files.export(root, target)
             seconds = trio.current_time() - began
-    return {"seconds": seconds, "bytes": exported.bytes, "files": exported.files, "memory": peak(), **counts(here)}
+    return {"seconds": seconds, "bytes": exported.size, "files": exported.files, "memory": peak(), **counts(here)}
 
 
 @asynccontextmanager

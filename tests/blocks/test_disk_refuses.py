@@ -10,13 +10,14 @@ from contextlib import closing, suppress
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx.blocks import DiskBlockstore, scan, schema
 from sessionctx.blocks.heap import LARGE, data_file
 from sessionctx.content import Block
 from sessionctx.errors import NotAStore, SessionctxError, StoreCorrupt, StoreError, StoreFull
+from tests.profiles import examples
 
 BLOCKS = [Block.of(random.Random(n).randbytes(n * n * 100)) for n in range(40)]
 
@@ -181,7 +182,7 @@ async def test_a_cut_log_loses_its_end_and_nothing_else(path, some_blocks):
         assert [bad async for bad in store.verify()] == []
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(damage=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=300)), min_size=1, max_size=3))
 def test_damage_is_an_error_or_found_by_verify(tmp_path_factory, good, damage):
     """Whatever bytes of a store are overwritten, nothing but our errors comes of it, and verify() knows each bad block."""

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import Node
 from sessionctx.blocks import Collected, DiskBlockstore, Pin, marks, schema
 from sessionctx.blocks.heap import LARGE, data_file
 from sessionctx.content import CID, DAG_CBOR, Block, encode
-from sessionctx.errors import StoreCorrupt, StoreError
+from sessionctx.errors import NothingPinned, StoreCorrupt, StoreError
+from tests.profiles import examples
 
 
 def node(*children: Block, salt: object = 0) -> Block:
@@ -55,7 +56,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(STEPS)
 def test_it_does_what_a_dull_model_does(steps):
     async def main(path: Path) -> None:
@@ -76,7 +77,7 @@ def test_it_does_what_a_dull_model_does(steps):
                     assert await store.pins.remove(block.cid) is (block in pinned)
                     pinned.discard(block)
                 elif what == "grace":
-                    assert (await store.gc()).blocks == 0
+                    assert (await store.gc(everything=True)).blocks == 0
                 else:
                     live = reachable(pinned, stored)
                     if what == "hold":
@@ -84,11 +85,11 @@ def test_it_does_what_a_dull_model_does(steps):
                             await store.put(block)
                             stored.add(block)
                             live = reachable(pinned, stored) | {block}
-                            await store.gc(grace=0)
+                            await store.gc(grace=0, everything=True)
                     else:
                         gone = stored - live
                         expected = Collected(len(gone), sum(len(each) for each in gone))
-                        assert await store.gc(grace=0, dry_run=what == "dry") == expected
+                        assert await store.gc(grace=0, everything=True, dry_run=what == "dry") == expected
                     stored = stored if what == "dry" else live
                 assert await kept(store) == stored
                 assert store.statistics().blocks == len(stored)
@@ -122,7 +123,7 @@ async def test_what_is_pinned_put_or_completed_while_it_runs_stays(path, monkeyp
             ended = trio.Event()
 
             async def collect(store=store, ended=ended):
-                await store.gc(grace=0)
+                await store.gc(grace=0, everything=True)
                 ended.set()
 
             nursery.start_soon(collect)
@@ -145,7 +146,7 @@ async def test_room_is_given_back(path):
         await store.pins.add(blocks[2].cid, "kept")
         assert await store.pins.list() == [Pin(blocks[2].cid, "kept")]
         before = data_file(path).stat().st_size
-        assert await store.gc(grace=0) == Collected(7, 7 * 2 * LARGE)
+        assert await store.gc(grace=0, everything=True) == Collected(7, 7 * 2 * LARGE)
         assert data_file(path).stat().st_size == 3 * 2 * LARGE < before
         await store.put_many(blocks)
         assert [bad async for bad in store.verify()] == []
@@ -159,10 +160,12 @@ async def test_with_room_only_the_oldest_go(path):
         await store.put_many(blocks)
         await store.pins.add(blocks[0].cid)
         for dry_run in (True, False):
-            assert await store.gc(grace=0, room=6500, dry_run=dry_run) == Collected(4, 4000)
+            assert await store.gc(grace=0, max_bytes=6500, dry_run=dry_run) == Collected(4, 4000)
         assert [await store.has(block.cid) for block in blocks] == [True] + [False] * 4 + [True] * 5
-        assert await store.gc(grace=0, room=6500) == Collected(0, 0)
-        assert await store.gc(grace=0, room=1) == Collected(5, 5000)  # what is pinned stays, whatever room it takes
+        assert await store.gc(grace=0, max_bytes=6500) == Collected(0, 0)
+        assert await store.gc(grace=0, max_bytes=1) == Collected(
+            5, 5000
+        )  # what is pinned stays, whatever room it takes
 
 
 async def test_a_damaged_pinned_block_stops_it(path):
@@ -172,7 +175,7 @@ async def test_a_damaged_pinned_block_stops_it(path):
         with closing(sqlite3.connect(path)) as other, other:
             other.execute("UPDATE blocks SET data = x'00' WHERE multihash = ?", (TOP[0].cid.multihash,))
         with pytest.raises(StoreCorrupt, match="nothing more is deleted"):
-            await store.gc(grace=0)
+            await store.gc(grace=0, everything=True)
         assert await kept(store) == set(ALL)
 
 
@@ -188,7 +191,7 @@ async def test_a_store_of_the_second_format_keeps_its_blocks_and_learns_to_pin(p
     async with DiskBlockstore.open(path) as store:
         await store.pins.add(TOP[0].cid)
         await store.put(LEAVES[2])
-        await store.gc()
+        await store.gc(everything=True)
         assert await kept(store) == reachable({TOP[0]}, set(ALL)) | {LEAVES[2]}
 
 
@@ -219,7 +222,7 @@ trio.run(main)
         out = b""
         while process.returncode is None:
             await store.put(Block.of(os.urandom(8)))  # something to collect
-            await store.gc(grace=0)
+            await store.gc(grace=0, everything=True)
             with trio.move_on_after(0.001):
                 out += await process.stdout.receive_some()
             process.poll()
@@ -230,7 +233,7 @@ trio.run(main)
         for root in roots:
             for link in (await store.get(root)).links():
                 assert await store.has(link)
-        await store.gc(grace=0)
+        await store.gc(grace=0, everything=True)
         assert store.statistics().blocks == 8 * 21
 
 
@@ -258,9 +261,9 @@ async def test_a_cancelled_collection_leaves_a_store_that_can_be_collected(path)
         await store.put_many(ALL)
         with trio.CancelScope() as scope:
             scope.cancel()
-            await store.gc(grace=0)
+            await store.gc(grace=0, everything=True)
         assert scope.cancelled_caught
-        assert await store.gc(grace=0) == Collected(len(ALL), sum(map(len, ALL)))
+        assert await store.gc(grace=0, everything=True) == Collected(len(ALL), sum(map(len, ALL)))
 
 
 async def test_a_hold_that_is_cancelled_or_fails_is_let_go(path):
@@ -268,13 +271,13 @@ async def test_a_hold_that_is_cancelled_or_fails_is_let_go(path):
         with trio.CancelScope() as scope:
             async with store.pins.hold():
                 await store.put_many(ALL)
-                assert (await store.gc(grace=0)).blocks == 0
+                assert (await store.gc(grace=0, everything=True)).blocks == 0
                 scope.cancel()
                 await trio.sleep_forever()
         with pytest.raises(ZeroDivisionError):
             async with store.pins.hold():
                 raise ZeroDivisionError
-        assert (await store.gc(grace=0)).blocks == len(ALL)
+        assert (await store.gc(grace=0, everything=True)).blocks == len(ALL)
 
 
 async def test_a_node_keeps_in_order_what_is_on_the_disk(path):
@@ -286,6 +289,24 @@ async def test_a_node_keeps_in_order_what_is_on_the_disk(path):
     async with Node.open() as node:
         with pytest.raises(StoreError, match="open the node with a folder"):
             await node.gc()
+
+
+async def test_a_store_in_which_nothing_is_pinned_is_not_emptied_by_mistake(path):
+    async with DiskBlockstore.open(path) as store:
+        assert (await store.gc(grace=0)).blocks == 0  # there is nothing to lose
+        await store.put_many(ALL)
+        with pytest.raises(NothingPinned, match="nothing is pinned"):
+            await store.gc(grace=0)
+        assert (await store.gc(grace=0, dry_run=True)).blocks == store.statistics().blocks == len(ALL)
+        assert (await store.gc(grace=0, max_bytes=sum(map(len, ALL)) - 1)).blocks == 1
+        await store.pins.add(TOP[0].cid)
+        await store.gc(grace=0)
+        assert await store.has(TOP[0].cid)
+        await store.pins.remove(TOP[0].cid)
+        with pytest.raises(NothingPinned):
+            await store.gc()
+        assert (await store.gc(grace=0, everything=True)).blocks
+        assert store.statistics().blocks == 0
 
 
 async def test_a_pin_keeps_its_name_unless_it_is_given_another(tmp_path):

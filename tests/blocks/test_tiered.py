@@ -98,7 +98,7 @@ async def test_copies_stay_copies_in_every_tier(tmp_path, some_blocks):
     first, second = some_blocks(2)
     room = max(len(first.data), len(second.data))
     home = MemoryBlockstore()
-    async with DiskBlockstore.open(tmp_path / "store", room=room) as top:
+    async with DiskBlockstore.open(tmp_path / "store", max_bytes=room) as top:
         tiers = TieredBlockstore([top, home])
         await tiers.cache([first])
         await tiers.cache([second])

@@ -36,7 +36,7 @@ def judged(capfd, found, compared):
 
 
 def test_all_is_well(capfd):
-    result, said = judged(capfd, fetched(), Comparison(files=3, bytes=2048))
+    result, said = judged(capfd, fetched(), Comparison(files=3, size=2048))
     assert (result.exit, said.err) == (Exit.DONE, "")
     assert "3 files, 0 folders, 0 symlinks, 2.0 KiB in 1.00 s (2.0 KiB/s); every byte is the same." in said.out
 

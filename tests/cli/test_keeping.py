@@ -24,8 +24,8 @@ def test_add_pins_and_gc_keeps_what_is_pinned(cli, tree, database):
     assert cli("pin", "ls").out == f"{root}\ttree\n"
     assert cli("gc").out == "0 blocks\t0 bytes\n"  # all is fresh
     database("UPDATE recent SET put = ?", time.time() - 4000)
-    assert cli("gc", "--room", "1GiB").out == "0 blocks\t0 bytes\n"
-    assert cli("gc", "--room", "much").code == 2
+    assert cli("gc", "--max-bytes", "1GiB").out == "0 blocks\t0 bytes\n"
+    assert cli("gc", "--max-bytes", "much").code == 2
     [_, would, summary] = cli("gc", "--dry-run", "--json").lines
     assert (would["blocks"], would["dry_run"], summary["blocks"]) == (1, True, 1)
     assert cli("stat", other).code == 0
@@ -79,12 +79,12 @@ def test_a_store_that_is_given_room_keeps_below_it(cli, tree, database, home):
     database("UPDATE recent SET put = ?", time.time() - 4000)
     (home / "first").write_bytes(b"1" * 20_000)
     (home / "second").write_bytes(b"2" * 20_000)
-    first = cli("add", "first", "--room", "30KiB").out.strip()
+    first = cli("add", "first", "--max-bytes", "30KiB").out.strip()
     assert cli("cat", f"{root}/numbers").code == 4
-    refused = cli("add", "second", "--room", "30KiB")
+    refused = cli("add", "second", "--max-bytes", "30KiB")
     assert refused.code == 1
-    assert "was given room for 30720" in refused.err
+    assert "may hold 30720" in refused.err
     assert "pin rm" in refused.err
-    assert cli("cat", first, "--room", "1GiB").out == "1" * 20_000
-    assert cli("cat", first, "--room", "much").code == 2
+    assert cli("cat", first, "--max-bytes", "1GiB").out == "1" * 20_000
+    assert cli("cat", first, "--max-bytes", "much").code == 2
     assert cli("pin", "ls").out == f"{first}\tfirst\n"

@@ -179,7 +179,7 @@ def test_the_demo_fetches_a_tree_back_and_finds_the_liar_out(command, tree):
     code, lines, err = demo(command, tree)
     summary = lines[-1]
     assert (code, summary["type"], summary["ok"]) == (0, "summary", True)
-    assert (summary["files"], summary["bytes"], summary["bad_blocks"]) == (5, 2_400_027, 0)
+    assert (summary["files"], summary["size"], summary["bad_blocks"]) == (5, 2_400_027, 0)
     assert summary["root"].startswith("bafy")
     assert summary["duplicate_bytes"] > 0
     assert summary["seconds"] > 0
@@ -193,7 +193,7 @@ def test_the_demo_fetches_a_tree_back_and_finds_the_liar_out(command, tree):
 def test_the_demo_works_on_next_to_nothing(command, tmp_path):
     (tmp_path / "nothing").write_bytes(b"")
     code, lines, _ = demo(command, tmp_path / "nothing")
-    assert (code, lines[-1]["files"], lines[-1]["bytes"]) == (0, 1, 0)
+    assert (code, lines[-1]["files"], lines[-1]["size"]) == (0, 1, 0)
     assert lines[-1]["peers"][0]["state"] == "banned"
 
 
@@ -292,7 +292,7 @@ def copy(tree, tmp_path):
 def test_a_copy_is_equal(tree, copy):
     result = _compared(tree, copy)
     assert result.equal
-    assert (result.files, result.folders, result.symlinks, result.bytes) == (5, 2, 1, 2_400_027)
+    assert (result.files, result.folders, result.symlinks, result.size) == (5, 2, 1, 2_400_027)
 
 
 def _flip(path):

@@ -78,8 +78,8 @@ def test_add_prints_the_root(cli, tree):
 
 def test_add_counts_what_it_added(cli, tree):
     [_, added, summary] = cli("add", "--json", tree).lines
-    assert (added["files"], added["folders"], added["symlinks"], added["bytes"]) == (4, 2, 1, 2_400_006)
-    assert (summary["added"], summary["failed"], summary["bytes"]) == (1, 0, 2_400_006)
+    assert (added["files"], added["folders"], added["symlinks"], added["size"]) == (4, 2, 1, 2_400_006)
+    assert (summary["added"], summary["failed"], summary["size"]) == (1, 0, 2_400_006)
 
 
 def test_add_can_add_hidden_files_and_use_another_profile(cli, tree):
@@ -220,7 +220,7 @@ def test_get_asks_peers(cli, tree, gateway, home):
     (good_root, good), (_, bad) = gateway(tree), gateway(tree, "fail:2")
     done = cli("get", "--json", good_root, "-o", "out", "--peer", bad, "--peer", good, "--limit", "seconds=60")
     check_tree(tree, home / "out")
-    assert done.summary["bytes"] == 2_400_006
+    assert done.summary["size"] == 2_400_006
     assert done.summary["fetched_bytes"] >= 2_400_006
     assert cli("cat", f"{good_root}/sub folder/日本.txt").out == "hello", "what was fetched is kept"
 

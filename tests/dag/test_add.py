@@ -16,7 +16,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionctx.blocks import DiskBlockstore, MemoryBlockstore
+from sessionctx.blocks import DiskBlockstore, MemoryBlockstore, NetworkBlocks, Pin, TieredBlockstore
 from sessionctx.dag import Added, Files
 from sessionctx.dag.unixfs import V0_2015, Profile
 from sessionctx.errors import (
@@ -77,7 +77,7 @@ def test_what_is_added_comes_back(what, hidden, profile, plant, tree):
         assert sorted(path.name for path in Path(name).iterdir()) == ["in", "out"]
     assert (added.files, added.folders, added.symlinks) == tuple(count(expected, kind) for kind in (bytes, dict, Path))
     assert (exported.files, exported.folders, exported.symlinks) == (added.files, added.folders, added.symlinks)
-    assert exported.bytes == added.bytes
+    assert exported.size == added.size
 
 
 async def test_a_file_has_one_name_however_it_arrives(store, tmp_path):
@@ -94,7 +94,7 @@ async def test_a_file_has_one_name_however_it_arrives(store, tmp_path):
     files = Files(store)
     added = await files.add(path)
     assert added == await files.add(str(path)) == await files.add(content) == await files.add(stream())
-    assert added.bytes == len(content)
+    assert added.size == len(content)
 
 
 async def test_the_order_in_a_folder_does_not_matter(tmp_path, plant, store):
@@ -110,7 +110,7 @@ async def test_a_symlink_is_added_as_such(tmp_path, store):
     (tmp_path / "link").symlink_to("nowhere/at/all")
     files = Files(store)
     added = await files.add(tmp_path / "link")
-    assert added == Added(added.cid, added.total, 0, 0, 0, 1)
+    assert added == Added(added.cid, 0, added.dag_size, 0, 0, 1)
     assert (await files.stat(added.cid)).target == "nowhere/at/all"
 
 
@@ -140,7 +140,7 @@ async def test_progress_tells_what_is_stored(tmp_path, plant):
     added = await Files(store).add(plant(tmp_path / "in", {"a": content, "b": b"x"}), progress=progress)
     assert told == sorted(told)
     assert len(told) >= 3
-    assert told[-1] == (added.files, added.bytes) == (2, 20 * MIB + 1)
+    assert told[-1] == (added.files, added.size) == (2, 20 * MIB + 1)
     told.clear()
     store.stored = 0
     await Files(store).add(content + b"!", progress=progress)
@@ -435,5 +435,50 @@ trio.run(main)
 
     before, after, added = trio.run(go_on)
     assert 16 * MIB <= before < 40 * MIB
-    assert after == added.total
-    assert (tmp_path / "store-data").stat().st_size <= added.total + 8 * MIB  # what the kill cut short may lie there
+    assert after == added.dag_size
+    assert (tmp_path / "store-data").stat().st_size <= added.dag_size + 8 * MIB  # what the kill cut short may lie there
+
+
+# --- pins
+
+
+async def test_what_is_added_is_pinned_by_its_name_where_the_store_keeps_pins(tmp_path):
+    """Through any stores before the one that keeps them; a collection leaves what was added, and takes the rest."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_bytes(bytes(3000))
+    async with DiskBlockstore.open(tmp_path / "store") as store:
+        for blocks in (store, NetworkBlocks(store), TieredBlockstore([MemoryBlockstore(), NetworkBlocks(store)])):
+            files = Files(blocks)
+            tree = await files.add(tmp_path / "tree")
+            some = await files.add(b"some bytes")
+            loose = await files.add(b"something else", pin=False)
+            assert await store.pins.list() == [Pin(tree.cid, "tree"), Pin(some.cid, "")]
+            await store.gc(grace=0)
+            assert [await store.has(added.cid) for added in (tree, some, loose)] == [True, True, False]
+            for pin in await store.pins.list():
+                await store.pins.remove(pin.cid)
+
+
+async def test_no_collection_comes_between_the_blocks_and_the_pin(tmp_path):
+    """Even one that has no grace, while the last piece is still awaited."""
+
+    async def pieces():
+        yield bytes(9 * MIB)
+        while not store.statistics().blocks:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        collected.append(await store.gc(grace=0, everything=True))
+        yield b"end"
+
+    collected = []
+    async with DiskBlockstore.open(tmp_path / "store") as store:
+        added = await Files(store).add(pieces(), chunker="size-65536")
+        assert [each.blocks for each in collected] == [0]
+        assert await Files(store).read_bytes(added.cid) == bytes(9 * MIB) + b"end"
+
+
+async def test_what_fails_is_not_pinned(tmp_path):
+    async with DiskBlockstore.open(tmp_path / "store") as store:
+        with pytest.raises(SourceUnreadable):
+            await Files(store).add(tmp_path / "absent")
+        assert await store.pins.list() == []
+        assert await store.gc(grace=0, everything=True)

@@ -94,7 +94,7 @@ async def test_a_folder_is_exported_by_path(files, out, plant, tmp_path, tree, m
     added = await files.add(plant(tmp_path / "in", what))
     exported = await files.export(f"{added.cid}/a", str(out) + "/")
     assert tree(out) == what["a"]
-    assert (exported.files, exported.folders, exported.symlinks, exported.bytes) == (2, 2, 1, 1)
+    assert (exported.files, exported.folders, exported.symlinks, exported.size) == (2, 2, 1, 1)
     monkeypatch.chdir(out.parent)
     await files.export(added.cid, "relative", path="a")
     assert tree(out.parent / "relative") == what["a"]

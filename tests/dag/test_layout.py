@@ -69,7 +69,7 @@ def test_a_file_is_a_balanced_tree_of_its_chunks(count, width, raw):
     assert shape(built.cid, held) == balanced(chunks, width)
     assert blocks[-1].cid == built.cid
     assert built.size == sum(map(len, chunks))
-    assert built.total == total(built.cid, held)
+    assert built.dag_size == total(built.cid, held)
     known = set()
     for block in blocks:
         assert set(block.links()) <= known
@@ -155,7 +155,7 @@ def test_a_sharded_directory_has_the_entries_that_went_in(found, fanout):
     held = {block.cid: block for block in blocks}
     read, _ = read_shards(built.cid, held)
     assert sorted(read, key=lambda link: link.name) == sorted(made, key=lambda link: link.name)
-    assert built.total == len(b"".join(block.data for block in blocks)) + sum(link.tsize for link in made)
+    assert built.dag_size == len(b"".join(block.data for block in blocks)) + sum(link.tsize for link in made)
 
 
 @pytest.mark.parametrize("profile", [V0_2015, V1_2025], ids=lambda profile: profile.name)

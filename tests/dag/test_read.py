@@ -60,7 +60,7 @@ def test_cat_gives_what_was_added_and_ranges_are_slices(content, chunk, width, r
         store = MemoryBlockstore()
         profile = Profile("any", 1, chunk, width, raw, 8, 100, "block")
         added = await Files(store).add(content, profile=profile)
-        assert added.bytes == len(content)
+        assert added.size == len(content)
         assert await cat(store, added.cid) == content
         stop = None if length is None else offset + length
         assert await cat(store, added.cid, offset=offset, length=length) == content[offset:stop]
@@ -233,7 +233,7 @@ async def test_ls_names_the_entries(store, folder, symlink, file):
         ("c", link.cid, None, None),
         ("d", big.cid, None, None),
     ]
-    assert plain[0].total == 4
+    assert plain[0].dag_size == 4
     resolved = await ls(store, root.cid, detail=True)
     assert [(entry.name, entry.kind, entry.size) for entry in resolved] == [
         ("a", "file", 4),

@@ -64,7 +64,7 @@ async def test_files_get_the_cids_of_ipip_499(vector, store):
     source = literal.encode() if literal is not None else stream(vector["seed"], vector["size"])
     added = await Files(Forgetting() if big else store).add(source, profile=vector["profile"])
     assert str(added.cid) == vector["cid"]
-    assert added.bytes == (vector["size"] if literal is None else len(literal))
+    assert added.size == (vector["size"] if literal is None else len(literal))
 
 
 def names(vector):

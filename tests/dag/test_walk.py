@@ -15,6 +15,7 @@ from sessionctx import Node, session
 from sessionctx.blocks import MemoryBlockstore
 from sessionctx.content import CID, DAG_CBOR, IDENTITY, Block, dagcbor
 from sessionctx.dag import Dag, Fetched, Files, Walk, walk
+from sessionctx.dag.frontier import Ahead, Frontier
 from sessionctx.errors import BlockNotFound, DagTooDeep, DecodeError, NotInTrio, Unsupported
 from sessionctx.testing.network import lone_peer
 
@@ -89,7 +90,7 @@ def test_a_narrow_walk_widens_with_what_is_handed_out(blocks, ahead, given_root,
         first = blocks[-1] if given_root else None
         found = []
         width = 1
-        walking = Walk(store, blocks[-1].cid, None, visit, dups=False, ahead=ahead, narrow=True, first=first)
+        walking = Walk(store, Frontier(blocks[-1].cid, None, visit, Ahead(ahead, narrow=True), dups=False), first=first)
         async with walking:
             async for block in walking:
                 assert store.most <= width

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import Node, session
@@ -18,6 +18,7 @@ from sessionctx.serve import gateway
 from sessionctx.session import Limits
 from sessionctx.testing import samples
 from sessionctx.testing.network import Network, SimulatedPeer, lone_peer, simulate
+from tests.profiles import examples
 
 KiB, MiB = 1024, 1024 * 1024
 BLOCKS = samples.blocks(40, 64 * KiB)
@@ -35,7 +36,7 @@ async def all_at_once(s):
             nursery.start_soon(get)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(count=st.integers(1, 3), most=st.integers(1, 5), forked=st.booleans())
 def test_no_peer_ever_has_more_than_its_share(count, most, forked):
     """However many want however much, in a session or its fork, no peer has more requests than the bound at a time."""
@@ -70,7 +71,7 @@ class Behind(SimulatedPeer):
             Behind.at_once -= 1
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(count=st.integers(2, 4), most=st.integers(1, 5), forked=st.booleans())
 def test_peers_behind_one_endpoint_share_its_bound(count, most, forked):
     """However many peers stand behind one endpoint, it has no more requests than the bound at a time."""
@@ -91,7 +92,7 @@ def test_peers_behind_one_endpoint_share_its_bound(count, most, forked):
     assert sum(len(peer.asked) for peer in peers) >= len(BLOCKS)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(count=st.integers(1, 3), memory=st.integers(0, 20 * 64 * KiB))
 def test_no_more_is_on_its_way_than_memory_allows(count, memory):
     """What is held, by the sizes that are expected, stays within the bound; one request is always allowed."""

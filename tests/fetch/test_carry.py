@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import attrs
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import Node, session
@@ -22,6 +22,7 @@ from sessionctx.session.flights import flights
 from sessionctx.testing import fates, samples
 from sessionctx.testing.network import Network, SimulatedPeer, simulate
 from sessionctx.transports import Can
+from tests.profiles import examples
 
 KiB, MiB = 1024, 1024 * 1024
 HAMT = samples.folder(400, 3000, sharded=True)
@@ -266,7 +267,7 @@ def test_cars_that_are_out_of_order_or_hold_more_are_fine(odd):
     walked(network, HAMT)
 
 
-@settings(max_examples=16)
+@examples(10)
 @given(share=st.floats(0.01, 1.1), disk=st.booleans(), cars=st.booleans())
 def test_a_walk_that_is_left_leaves_nothing_and_the_next_one_fetches_none_of_what_is_kept(
     tmp_path_factory, share, disk, cars
@@ -302,7 +303,7 @@ def test_a_walk_that_is_left_leaves_nothing_and_the_next_one_fetches_none_of_wha
 
 
 @pytest.mark.parametrize("sample", [HAMT, FLAT])
-@settings(max_examples=15)
+@examples(8)
 @given(at=st.floats(0.001, 0.6), store=st.sampled_from([MemoryBlockstore, lambda: Slow(0.02)]))
 def test_a_session_that_is_cancelled_in_the_middle_of_cars_leaves_nothing(sample, at, store):
     """What has been verified by then is kept, even by a slow store: but for a few that were being handed over."""
@@ -375,7 +376,7 @@ def test_who_had_the_parent_is_asked_for_the_children():
 TALL = samples.file(6 * MiB, chunk=8 * KiB, width=16)
 
 
-@settings(max_examples=25)
+@examples(15)
 @given(
     start=st.integers(0, 6 * MiB - 1),
     length=st.integers(1, MiB),
@@ -420,7 +421,7 @@ def test_events_tell_a_car_from_a_block():
     assert sorted(asked) == sorted(ended)
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(at=st.floats(0.1, 0.3))
 def test_what_a_car_had_brought_is_stored_when_it_is_cancelled(at):
     """Also the last few, which wait for a batch to be full; nobody else would keep these."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import Node, session
@@ -19,10 +19,10 @@ from sessionctx.errors import FetchFailed
 from sessionctx.testing import fates, samples
 from sessionctx.testing.network import Network, simulate
 from sessionctx.transports import Can
+from tests.profiles import examples
 
 KiB, MiB = 1024, 1024 * 1024
-FOLDERS = {"flat": samples.folder(300, 3000), "sharded": samples.folder(300, 3000, sharded=True)}
-TO_WRITE = {"flat": samples.folder(150, 3000), "sharded": samples.folder(150, 3000, sharded=True)}
+FOLDERS = {"flat": samples.folder(150, 3000), "sharded": samples.folder(150, 3000, sharded=True)}
 FILE = samples.file(1200 * KiB, chunk=8 * KiB, width=12)
 IN_FLIGHT = 32 + 2 * 8 + 2 * 64 * KiB // 3000 + 8
 """Blocks: what a walk has ahead, what two peers are asked for, what two of their CARs have sent in pieces of 64 KiB."""
@@ -100,17 +100,17 @@ WAYS = [(walk, "flat"), (walk, "sharded"), (export, "flat"), (export, "sharded")
 
 @pytest.mark.parametrize("cars", [True, False])
 @pytest.mark.parametrize(("use", "kind"), WAYS)
-@settings(max_examples=3)
+@examples(3)
 @given(share=st.floats(0.001, 1.1))
 def test_what_was_kept_does_not_come_again(use, kind, cars, share):
     """Stopped after a share of the time that all of it takes, which is about half a second."""
-    sample, after = (TO_WRITE if use is export else FOLDERS).get(kind, FILE), 0.5 * share
+    sample, after = FOLDERS.get(kind, FILE), 0.5 * share
     first, second = network_of(sample, cars=cars), network_of(sample, cars=cars)
     simulate(lambda: stop_and_go_on(use, sample, MemoryBlockstore(), first, second, after=after))
 
 
-@settings(max_examples=5)
-@given(count=st.integers(1, 250))
+@examples(3)
+@given(count=st.integers(1, 125))
 @pytest.mark.parametrize("cars", [True, False])
 def test_nor_what_was_kept_on_the_disk(cars, count):
     """On a clock that runs: the disk has threads, and those do not wait for a simulated one."""
@@ -125,8 +125,8 @@ def test_nor_what_was_kept_on_the_disk(cars, count):
         assert trio.run(main, Path(directory) / "blocks.sqlite3") >= min(count, 1)
 
 
-@settings(max_examples=8)
-@given(at=st.integers(1_000, 900_000))
+@examples(5)
+@given(at=st.integers(1_000, 450_000))
 def test_a_fetch_whose_peers_all_break_off_keeps_what_came(at):
     """The same where nobody stopped it: each answer was cut, and then nobody was there any more."""
     sample = FOLDERS["flat"]

@@ -185,6 +185,27 @@ def test_estimates_fold_back_at_half_weight(peer, ask):
     assert mine.success < above.success < 1.0
 
 
+def test_estimates_fold_and_nothing_else_does(peer, ask):
+    """What a fork has found out of its own affairs, such as its window and its rests, is none of its parent's."""
+    parent = Ledger()
+    child = parent.child()
+    above, mine = parent.add(peer(0)), child.add(peer(0))
+    ask(mine).dropped(0.0)
+    folded = ("latency", "median", "nearest", "rate", "success", "hits")
+    kept = ("failures", "rest_until", "trials", "try_at", "window", "usual")
+    for record, value in ((above, 2.0), (mine, 4.0)):
+        for name in (*folded, *kept):
+            setattr(record, name, value)
+    above.cars, mine.cars = True, False
+    child.fold()
+    assert [getattr(above, name) for name in folded] == [3.0] * len(folded)
+    assert [getattr(above, name) for name in kept] == [2.0] * len(kept)
+    assert above.cars is False
+    mine.cars = None
+    child.fold()
+    assert above.cars is False
+
+
 def test_where_the_parent_knew_nothing_the_child_teaches_it_all(peer, ask):
     parent = Ledger()
     child = parent.child()

@@ -141,6 +141,16 @@ def test_the_window_closes_by_half_when_it_fails(peer, ask):
     assert record.window == 4
 
 
+def test_however_often_it_failed_one_answer_opens_the_window_again(peer, ask):
+    record, now = Ledger().add(peer(0, most=8)), 0.0
+    for _ in range(6):
+        assert ask(record, now).failed("no", now) > 0
+        now = record.rest_until
+        assert record.window == 1
+    ask(record, now).found(now)
+    assert record.window == 2
+
+
 def test_what_is_in_flight_takes_room(peer, ask):
     record = Ledger().add(peer(0, most=4))
     for _ in range(10):

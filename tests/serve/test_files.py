@@ -272,7 +272,8 @@ async def test_a_directory_as_json(app, ask, site):
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "public, max-age=29030400, immutable"
     assert listed["cid"] == str(site.root)
-    assert {entry["name"]: entry["cid"] for entry in listed["entries"]}["t.json"] == str(await site.cid("t.json"))
+    (row,) = [entry for entry in listed["entries"] if entry["name"] == "t.json"]
+    assert row == {"name": "t.json", "cid": str(await site.cid("t.json")), "dag_size": len('{"a": 1}')}
     assert len(listed["entries"]) == 7
     assert json.loads((await ask(app, f"/ipfs/{site.root}/empty/?format=json")).body)["entries"] == []
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import attrs
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -20,9 +20,7 @@ from sessionctx import session
 from sessionctx.errors import BlockNotFound, LimitReached, PeerFailed, SessionEnded
 from sessionctx.session import Limits, events, share
 from sessionctx.session.flights import flights
-
-MANY = max(400, settings().max_examples)  # the property that has broken most drafts gets more than its share
-
+from tests.profiles import examples
 
 # --- the property
 
@@ -257,7 +255,7 @@ class Play:
         assert stats.joined == sum(isinstance(event, events.Joined) for event in self.events)
 
 
-@settings(max_examples=MANY)
+@examples(400)  # it has broken most drafts, so it gets more than its share
 @given(CALLERS, FETCHES, ENDS)
 def test_however_callers_come_and_go_a_name_is_in_flight_once_and_nobody_is_forgotten(callers, fetches, ends):
     """Never two fetches of one name at a time; value, error, own patience or own session's end; the table ends empty."""
@@ -367,6 +365,52 @@ async def test_the_parent_task_of_a_caller_is_a_caller_like_any_other(autojump_c
     assert fetch.worst == 1
     assert fetch.calls == 1
     assert got[0] is got[1]
+
+
+async def test_the_child_of_one_who_took_over_the_lead_is_a_caller_like_any_other(autojump_clock):
+    """As above, where the parent did not lead at first: what it had open before it fetched is no part of its fetch."""
+    fetch, got = Counter(), []
+
+    async def impatient(s):
+        with trio.move_on_after(1):
+            await share(s, "x", fetch)
+
+    async def child(s):
+        await trio.sleep(2)
+        got.append(await share(s, "x", fetch))
+
+    async with session.begin() as s:
+        s.start_soon(impatient, s)
+        await wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child, s)
+            got.append(await share(s, "x", fetch))
+    assert (fetch.worst, fetch.calls) == (1, 2)
+    assert got[0] is got[1]
+
+
+async def test_one_who_took_over_the_lead_may_ask_again_inside_its_fetch(autojump_clock):
+    inner, got = Counter(), []
+
+    async def impatient(s):
+        with trio.move_on_after(1):
+            await share(s, "x", trio.sleep_forever)
+
+    async def outer(s):
+        async with trio.open_nursery() as nursery:
+
+            async def child():
+                got.append(await share(s, "x", inner))
+
+            nursery.start_soon(child)
+        return "outer"
+
+    async with session.begin() as s:
+        s.start_soon(impatient, s)
+        await wait_all_tasks_blocked()
+        with trio.fail_after(100):
+            assert await share(s, "x", lambda: outer(s)) == "outer"
+    assert got == [[1]]
 
 
 async def test_a_fetch_that_asks_for_its_own_name_does_not_wait_for_itself(autojump_clock):

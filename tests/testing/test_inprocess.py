@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import Node, serve, session
@@ -15,6 +15,7 @@ from sessionctx.testing.chance import uniform
 from sessionctx.testing.inprocess import serving
 from sessionctx.testing.network import Network, simulate
 from sessionctx.transports import HTTP
+from tests.profiles import examples
 
 KiB = 1024
 FILE = samples.file(400 * KiB, chunk=20 * KiB, width=8)
@@ -120,7 +121,7 @@ async def test_who_goes_away_stops_the_app_and_leaves_its_session_alone(autojump
         assert seen == [None, 2.0]
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(
     st.lists(st.sampled_from(["well", "slow", "fail", "busy", "stall", "truncate", "lie"]), max_size=3),
     st.integers(0, 3),
@@ -165,7 +166,7 @@ spans = st.tuples(numbers, st.just("*") | numbers).filter(
 )
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     question=st.one_of(
         st.fixed_dictionaries(

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import session
@@ -32,6 +32,7 @@ from sessionctx.testing.line import Line
 from sessionctx.testing.network import Network, simulate
 from sessionctx.testing.transport import Told
 from sessionctx.transports import Can, Transport
+from tests.profiles import examples
 
 KiB = 1024
 BLOCKS = samples.blocks(8, 32 * KiB)
@@ -229,7 +230,7 @@ def play(seed, others, order):
     return simulate(main)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(), st.integers(0, 3), st.permutations(range(8)))
 def test_a_request_is_answered_the_same_whoever_else_is_there_and_whatever_comes_first(seed, others, order):
     """The n-th request for one name to one peer depends on the seed, and on nothing else."""

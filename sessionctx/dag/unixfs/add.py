@@ -8,22 +8,24 @@ the store is whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import AsyncIterable, Awaitable, Callable
+from contextlib import AsyncExitStack, nullcontext
+from pathlib import Path
+from typing import Final, TypedDict, Unpack
 
 import attrs
 import trio
 
-from sessionctx.blocks import Blockstore
+from sessionctx.blocks import BATCH_BYTES, Blockstore, pins_of
 from sessionctx.content import CID, keep_what_is_freed
 from sessionctx.dag.overlap import overlap
-from sessionctx.dag.source import Pieces
+from sessionctx.dag.source import Pieces, Source, open_source
 from sessionctx.dag.unixfs.build import Built, FileBuilder
 from sessionctx.dag.unixfs.chunk import chunker_of
 from sessionctx.dag.unixfs.leaves import Leaves
 from sessionctx.dag.unixfs.profile import Profile
 from sessionctx.dag.unixfs.progress import OnProgress, Progress
-from sessionctx.dag.unixfs.scan import BATCH_BYTES, Batch, Scan, Step
+from sessionctx.dag.unixfs.scan import Batch, Scan, Step
 
 INLINE: Final = 256 * 1024
 """Bytes that are hashed without the cost of going to another thread and back."""
@@ -35,28 +37,55 @@ class Added:
 
     cid: CID
     """The root."""
-    total: int
-    """Bytes of all its blocks."""
-    bytes: int
+    size: int
     """Bytes of all its files."""
+    dag_size: int
+    """Bytes of all its blocks."""
     files: int = 1
     folders: int = 0
     symlinks: int = 0
 
 
-async def add_path(
+class How(TypedDict):
+    """What is kept of files and folders; see `Files.add`."""
+
+    hidden: bool
+    mode: bool
+    mtime: bool
+
+
+async def add(
+    blocks: Blockstore,
+    source: Source,
+    profile: Profile,
+    *,
+    pin: bool,
+    progress: OnProgress | None,
+    **how: Unpack[How],
+) -> Added:
+    """Add a file, folder or symlink, or one file from its bytes, and *pin* it where pins are kept; see `Files.add`."""
+    keep_what_is_freed()
+    pins = pins_of(blocks) if pin else None
+    async with pins.hold() if pins is not None else nullcontext():
+        if isinstance(source, bytes | AsyncIterable):
+            name, added = None, await _add_pieces(blocks, source, profile, progress)
+        else:
+            name, added = Path(source).name, await _add_path(blocks, source, profile, progress, **how)
+        if pins is not None:
+            await pins.add(added.cid, name or None)
+        await blocks.sync()
+    return added
+
+
+async def _add_path(
     blocks: Blockstore,
     path: str | os.PathLike[str],
     profile: Profile,
-    *,
-    hidden: bool,
-    mode: bool,
-    mtime: bool,
     progress: OnProgress | None,
+    **how: Unpack[How],
 ) -> Added:
-    """Add a file, a folder or a symlink (as such). Errors as in :meth:`Scan.step`, and the store's."""
-    keep_what_is_freed()
-    scan = Scan(os.fspath(path), profile, hidden=hidden, mode=mode, mtime=mtime)
+    """Errors as in :meth:`Scan.step`, and the store's."""
+    scan = Scan(os.fspath(path), profile, **how)
 
     async def make() -> Step | None:
         return await trio.to_thread.run_sync(scan.step)
@@ -66,22 +95,18 @@ async def add_path(
     finally:
         scan.close()
     assert scan.built is not None
-    await blocks.sync()
-    return Added(scan.built.cid, scan.built.total, scan.bytes, scan.files, scan.folders, scan.symlinks)
+    return Added(scan.built.cid, scan.bytes, scan.built.dag_size, scan.files, scan.folders, scan.symlinks)
 
 
-async def add_pieces(blocks: Blockstore, pieces: Pieces, profile: Profile, *, progress: OnProgress | None) -> Added:
-    """Add one file from its bytes."""
-    keep_what_is_freed()
-    making = _Making(pieces, profile)
-
-    try:
+async def _add_pieces(
+    blocks: Blockstore, source: bytes | AsyncIterable[bytes], profile: Profile, progress: OnProgress | None
+) -> Added:
+    async with AsyncExitStack() as stack:
+        making = _Making(await open_source(source, stack), profile)
+        stack.callback(making.close)
         await overlap(making.make, _storing(blocks, progress))
-    finally:
-        making.close()
     assert making.built is not None
-    await blocks.sync()
-    return Added(making.built.cid, making.built.total, making.bytes)
+    return Added(making.built.cid, making.bytes, making.built.dag_size)
 
 
 def _storing(blocks: Blockstore, progress: OnProgress | None) -> Callable[[Step], Awaitable[None]]:

@@ -22,7 +22,7 @@ class Built:
     """The root of something that was built."""
 
     cid: CID
-    total: int
+    dag_size: int
     """Bytes of all blocks below and including this one: what links say as Tsize."""
     size: int = 0
     """Bytes of the file."""
@@ -147,7 +147,7 @@ class FileBuilder:
 
     def _node(self, children: list[Built], attributes: Attributes) -> Built:
         sizes = tuple(child.size for child in children)
-        links = tuple(PBLink(child.cid, "", child.total) for child in children)
+        links = tuple(PBLink(child.cid, "", child.dag_size) for child in children)
         data = unixfs.Data(
             unixfs.Type.FILE,
             filesize=sum(sizes),

@@ -12,6 +12,7 @@ import trio
 
 from sessionctx.blocks import Blockstore
 from sessionctx.content import CID, Block
+from sessionctx.dag.frontier import Ahead, Frontier
 from sessionctx.dag.overlap import overlap
 from sessionctx.dag.unixfs.progress import OnProgress, Progress
 from sessionctx.dag.unixfs.read import size_below
@@ -32,8 +33,8 @@ class Exported:
 
     cid: CID
     path: Path
-    bytes: int
-    """Bytes of all files."""
+    size: int
+    """Bytes of all its files."""
     files: int = 0
     folders: int = 0
     symlinks: int = 0
@@ -60,7 +61,7 @@ async def export_to(
 
     try:
         tag: Tag = Named(target.base, target.root)
-        async with Walk(blocks, root, tag, visit, whole=always) as found:
+        async with Walk(blocks, Frontier(root, tag, visit, Ahead(), dups=True), whole=always) as found:
             writing = _Writing(target, found, report, max_entries)
             await overlap(writing.gather, writing.write)
         await trio.to_thread.run_sync(target.finish)

@@ -55,7 +55,7 @@ def _build(
             links.append(PBLink(entry.cid, f"{prefix}{entry.name}", entry.tsize))
         else:
             shard = _build(profile, emit, inside, shift, PLAIN)
-            links.append(PBLink(shard.cid, prefix, shard.total))
+            links.append(PBLink(shard.cid, prefix, shard.dag_size))
     return build_node(profile, emit, _data(profile.hamt_fanout, buckets, attributes), tuple(links))
 
 

@@ -9,10 +9,11 @@ import attrs
 
 from sessionctx.blocks import Blockstore
 from sessionctx.content import CID, Block, PBLink
+from sessionctx.dag.frontier import AHEAD, MAX_DEPTH, Ahead, Frontier
 from sessionctx.dag.unixfs.hamt import TOP, Place, Sub
 from sessionctx.dag.unixfs.node import Kind, Node, entries, need_directory, open_node
 from sessionctx.dag.unixfs.parts import Part, Span, check_part, inside, open_part
-from sessionctx.dag.walk import AHEAD, MAX_DEPTH, Walk
+from sessionctx.dag.walk import Walk
 from sessionctx.errors import DagTooDeep, InvalidDag
 
 
@@ -24,7 +25,7 @@ class Stat:
     kind: Kind
     size: int
     """Bytes of the file, or of a symlink's target; 0 for a directory."""
-    total: int
+    dag_size: int
     """Bytes of all blocks, as far as the links tell: a hint, nobody has checked it."""
     blocks: int
     """Blocks linked directly: parts of a file; entries of a directory, or of its first shard."""
@@ -44,7 +45,7 @@ class Entry:
 
     name: str
     cid: CID
-    total: int | None
+    dag_size: int | None
     """Bytes of all blocks of it, as the directory says: a hint, nobody has checked it."""
     kind: Kind | None = None
     """What it is; ``None`` if that was not asked for."""
@@ -92,7 +93,8 @@ def read_file(
         data = span.cut(node.payload, part.start)
         return (data,) if data else (), children
 
-    return Walk(blocks, root, Part(0, None, span), visit, ahead=ahead, narrow=True, whole=inside)
+    frontier = Frontier(root, Part(0, None, span), visit, Ahead(ahead, narrow=True), dups=True)
+    return Walk(blocks, frontier, whole=inside)
 
 
 Piece: TypeAlias = tuple[int, bytes]
@@ -103,18 +105,13 @@ def read_pieces(
     blocks: Blockstore,
     root: Block,
     top: Node,
-    start: int,
-    stop: int,
-    *,
-    ahead: int,
-    ahead_bytes: int,
-    narrow: bool,
+    span: Span,
+    ahead: Ahead,
 ) -> Walk[Part, Iterable[Piece]]:
-    """Walk a file in the pieces in which its blocks hold it: those with bytes from *start* up to *stop*, each whole.
+    """Walk a file in the pieces in which its blocks hold it: those with bytes in *span*, each whole.
 
     *root* is the file's first block, and *top* what was read in it: with a thousand links, that takes milliseconds.
     """
-    span = Span(start, stop)
 
     def visit(block: Block, part: Part) -> tuple[Iterable[Piece], Iterable[tuple[CID, Part]]]:
         node = top if block is root else open_node(block)
@@ -122,10 +119,8 @@ def read_pieces(
         wanted = node.payload and span.overlaps(part.start, len(node.payload))
         return ((part.start, node.payload),) if wanted else (), children
 
-    tag = Part(0, None, span)
-    return Walk(
-        blocks, root.cid, tag, visit, ahead=ahead, ahead_bytes=ahead_bytes, narrow=narrow, first=root, whole=inside
-    )
+    frontier = Frontier(root.cid, Part(0, None, span), visit, ahead, dups=True)
+    return Walk(blocks, frontier, first=root, whole=inside)
 
 
 async def content_of(blocks: Blockstore, block: Block) -> Block:
@@ -165,7 +160,7 @@ def read_directory(
         shards: list[tuple[CID, Listed]] = [(item.link.cid, item.place) for item in read if isinstance(item, Sub)]
         return (Entry(link.name or "", link.cid, link.tsize) for link in read if isinstance(link, PBLink)), shards
 
-    return Walk(blocks, root, TOP, visit, ahead=ahead)
+    return Walk(blocks, Frontier(root, TOP, visit, Ahead(ahead), dups=True))
 
 
 def _entries_and_shards(found: Iterator[PBLink | Sub]) -> Iterator[tuple[CID, Listed]]:

@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 import trio
 
+from sessionctx.blocks import BATCH_BLOCKS, BATCH_BYTES
 from sessionctx.content import Block, PBLink, unixfs
 from sessionctx.dag.source import unreadable
 from sessionctx.dag.unixfs.build import PLAIN, Attributes, Built, FileBuilder, build_symlink
@@ -19,11 +20,6 @@ from sessionctx.dag.unixfs.leaves import Leaves
 from sessionctx.dag.unixfs.node import MAX_FOLDERS
 from sessionctx.dag.unixfs.profile import Profile
 from sessionctx.errors import DagTooDeep, SourceChanged, SourceUnreadable, Unaddable
-
-BATCH_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of blocks made in one step (and one block more)."""
-BATCH_BLOCKS: Final = 512
-"""Blocks made in one step."""
 
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WHAT: Final = (
@@ -131,7 +127,7 @@ class Scan:
         attributes = self._attributes(os.lstat(path)) if self._mode or self._mtime else PLAIN
         for name, mode in self._names(path):
             built = yield from self._entry(f"{path.rstrip('/')}/{name}", mode, depth + 1)
-            links.append(PBLink(built.cid, name, built.total))
+            links.append(PBLink(built.cid, name, built.dag_size))
             if self._batch.full:
                 yield
         self.folders += 1

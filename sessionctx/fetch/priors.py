@@ -1,4 +1,4 @@
-"""Memory: what sessions learn of peers, kept for the next run in a small file."""
+"""Priors, kept: what sessions learn of peers, for the next run, in a small file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class HasRecords(Protocol):
 
 
 @attrs.define(eq=False)
-class Memory:
+class Priors:
     """What is known of peers from earlier sessions, of this run and others. A hint, not a verdict."""
 
     path: Path

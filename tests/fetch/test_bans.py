@@ -1,4 +1,4 @@
-"""Quarantine: who lied to one session is asked by no other in the trio run, until it is pardoned."""
+"""Bans: who lied to one session is asked by no other in the trio run, until the ban is lifted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import trio
 
 from sessionctx import session
 from sessionctx.errors import FetchFailed, Lied
-from sessionctx.fetch import fetch, pardon, quarantined
+from sessionctx.fetch import banned, fetch, unban
 from sessionctx.testing import samples
 from sessionctx.testing.fates import lying
 from sessionctx.testing.network import lone_peer
@@ -73,12 +73,12 @@ async def test_who_waits_for_it_alone_is_told(autojump_clock):
 
 
 @pytest.mark.parametrize("spelling", [LIAR, LIAR.replace("https://l", "HTTPS://L") + ":443/"])
-async def test_a_pardon_lets_new_sessions_ask_again(spelling, autojump_clock):
+async def test_lifting_a_ban_lets_new_sessions_ask_again(spelling, autojump_clock):
     peer = liar()
     await lie(peer)
     peer.faults = ()
-    pardon(spelling)
-    assert quarantined() == ()
+    unban(spelling)
+    assert banned() == ()
     with session.begin(peers=[peer]) as s:
         assert await fetch(s, BLOCKS[1].cid) == BLOCKS[1].data
 
@@ -89,31 +89,31 @@ async def test_it_is_named_once_to_the_user(autojump_clock, caplog):
         await lie(liar())
     (told,) = caplog.records
     assert LIAR in told.getMessage()
-    assert "pardon" in told.getMessage()
-    (kept,) = quarantined()
+    assert "unban" in told.getMessage()
+    (kept,) = banned()
     assert kept.url == LIAR
     assert 0 <= trio.current_time() - kept.since < 1
     assert "do not match" in kept.reason
 
 
-async def test_who_merely_fails_is_not_quarantined(autojump_clock):
+async def test_who_merely_fails_is_not_banned(autojump_clock):
     with session.begin(peers=[lone_peer("fake://lacks", [])]) as s, pytest.raises(LookupError):
         await fetch(s, BLOCKS[0].cid)
-    assert quarantined() == ()
+    assert banned() == ()
 
 
-async def test_a_pardon_of_nobody_is_an_error_that_shows_no_secret():
-    with pytest.raises(LookupError, match="not in quarantine") as refused:
-        pardon("https://user:secret@a.example")
+async def test_lifting_no_ban_is_an_error_that_shows_no_secret():
+    with pytest.raises(LookupError, match="not banned") as refused:
+        unban("https://user:secret@a.example")
     assert "secret" not in str(refused.value)
 
 
 def test_another_run_knows_nothing_of_it():
     async def first():
         await lie(liar())
-        return len(quarantined())
+        return len(banned())
 
     async def second():
-        return len(quarantined())
+        return len(banned())
 
     assert (trio.run(first), trio.run(second)) == (1, 0)

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import Node
@@ -22,6 +22,7 @@ from sessionctx.blocks import Collected, DiskBlockstore, marks, schema, sweep, u
 from sessionctx.blocks.heap import LARGE, data_file
 from sessionctx.content import DAG_CBOR, RAW, Block, encode
 from sessionctx.errors import BlockNotFound, StoreCorrupt, StoreFull
+from tests.profiles import examples
 
 KB = 1000
 
@@ -107,7 +108,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(steps=STEPS, room=st.integers(1, 8))
 def test_it_never_holds_more_and_keeps_what_is_pinned_and_what_is_used(steps, room):
     """Whatever comes: what pins lead to stays, the rest stays by its last use, and there is never more than the room."""
@@ -116,7 +117,7 @@ def test_it_never_holds_more_and_keeps_what_is_pinned_and_what_is_used(steps, ro
         model = Model(room * KB)
         todo = list(steps)
         while todo:
-            async with DiskBlockstore.open(path, room=room * KB, grace=0) as store:
+            async with DiskBlockstore.open(path, max_bytes=room * KB, grace=0) as store:
                 while todo:
                     what, block, later = todo.pop(0)
                     clock.now += later
@@ -149,7 +150,7 @@ def test_it_never_holds_more_and_keeps_what_is_pinned_and_what_is_used(steps, ro
             await store.pins.remove(block.cid)
             model.pins.discard(block)
         else:
-            await store.gc(grace=0)
+            await store.gc(grace=0, everything=True)
             model.used = {each: model.used[each] for each in model.kept()}
 
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
@@ -158,7 +159,7 @@ def test_it_never_holds_more_and_keeps_what_is_pinned_and_what_is_used(steps, ro
 
 async def test_what_was_read_stays_and_a_tenth_is_left_free(path, clock):
     blocks = [leaf(number) for number in range(101)]
-    async with DiskBlockstore.open(path, room=100 * KB, grace=0) as store:
+    async with DiskBlockstore.open(path, max_bytes=100 * KB, grace=0) as store:
         for block in blocks[:100]:
             await store.put(block)
             clock.now += 1
@@ -171,7 +172,7 @@ async def test_what_was_read_stays_and_a_tenth_is_left_free(path, clock):
 
 async def test_what_another_process_read_stays(path, clock):
     blocks = [leaf(number) for number in range(11)]
-    async with DiskBlockstore.open(path, room=10 * KB, grace=0) as store:
+    async with DiskBlockstore.open(path, max_bytes=10 * KB, grace=0) as store:
         async with DiskBlockstore.open(path) as reader:
             await reader.put_many(blocks[:10])
             clock.now += 100
@@ -202,12 +203,12 @@ async def test_reading_writes_next_to_nothing(path, clock):
 async def test_when_all_is_pinned_a_put_says_so_and_changes_nothing(path):
     pinned = [leaf(number) for number in range(5)]
     root = node(*pinned)
-    async with DiskBlockstore.open(path, room=8 * KB, grace=0) as store:
+    async with DiskBlockstore.open(path, max_bytes=8 * KB, grace=0) as store:
         await store.put_many([*pinned, root])
         await store.pins.add(root.cid, "mine")
-        with pytest.raises(StoreFull, match=r"given room for 8000\. .* 1 pins") as caught:
+        with pytest.raises(StoreFull, match=r"may hold 8000\. .* 1 pins") as caught:
             await store.put_many([leaf(10), leaf(11), leaf(12)])
-        assert caught.value.room == 8 * KB
+        assert caught.value.max_bytes == 8 * KB
         assert store.statistics().blocks == 6
         await store.put_many([leaf(10), leaf(11)])
         await store.put(leaf(12))
@@ -216,12 +217,12 @@ async def test_when_all_is_pinned_a_put_says_so_and_changes_nothing(path):
         await store.put_many([leaf(number) for number in range(20, 28)])
         assert store.statistics().bytes == 8 * KB
         assert await held(store, [*pinned, root]) == []
-    with pytest.raises(ValueError, match="less than no room"):
-        DiskBlockstore.open(path, room=-1)
+    with pytest.raises(ValueError, match="less than nothing"):
+        DiskBlockstore.open(path, max_bytes=-1)
 
 
 async def test_tasks_that_put_at_once_are_refused_one_by_one(path):
-    async with DiskBlockstore.open(path, room=8 * KB) as store:
+    async with DiskBlockstore.open(path, max_bytes=8 * KB) as store:
         refused = []
 
         async def put(number: int) -> None:
@@ -240,7 +241,7 @@ async def test_tasks_that_put_at_once_are_refused_one_by_one(path):
 
 async def test_what_was_put_lately_or_during_a_hold_stays_but_not_what_was_fetched(path, clock):
     mine, fetched = [leaf(number) for number in range(4)], [leaf(number) for number in range(10, 16)]
-    async with DiskBlockstore.open(path, room=10 * KB, grace=500) as store:
+    async with DiskBlockstore.open(path, max_bytes=10 * KB, grace=500) as store:
         await store.put_many(mine[:2])
         await store.cache(fetched[:5])
         clock.now += 100
@@ -265,7 +266,7 @@ async def test_what_was_put_lately_or_during_a_hold_stays_but_not_what_was_fetch
 
 
 async def test_putting_what_was_fetched_makes_it_ones_own(path, clock):
-    async with DiskBlockstore.open(path, room=3 * KB, grace=500) as store:
+    async with DiskBlockstore.open(path, max_bytes=3 * KB, grace=500) as store:
         await store.cache([leaf(1), leaf(2)])
         clock.now += 1
         await store.put(leaf(1))
@@ -278,7 +279,7 @@ async def test_what_is_missed_below_a_pin_stays_when_it_comes(path, clock):
     below = [leaf(number) for number in range(3)]
     middle = node(*below)
     root = node(middle)
-    async with DiskBlockstore.open(path, room=8 * KB, grace=0) as store:
+    async with DiskBlockstore.open(path, max_bytes=8 * KB, grace=0) as store:
         await store.pins.add(root.cid)
         await store.put(leaf(9))
         for number in range(20, 30):
@@ -294,7 +295,7 @@ async def test_what_is_missed_below_a_pin_stays_when_it_comes(path, clock):
 
 
 async def test_a_block_that_takes_the_row_of_a_deleted_one_is_seen(path, clock):
-    async with DiskBlockstore.open(path, room=3 * KB, grace=0) as store:
+    async with DiskBlockstore.open(path, max_bytes=3 * KB, grace=0) as store:
         for number in range(4):
             clock.now += 1
             await store.cache([leaf(number)])
@@ -311,7 +312,7 @@ async def test_a_block_that_takes_the_row_of_a_deleted_one_is_seen(path, clock):
 
 async def test_a_damaged_pinned_block_leaves_all_as_it_is(path):
     root = node(leaf(1))
-    async with DiskBlockstore.open(path, room=3 * KB, grace=0) as store:
+    async with DiskBlockstore.open(path, max_bytes=3 * KB, grace=0) as store:
         await store.put_many([root, leaf(1), leaf(2)])
         await store.pins.add(root.cid)
         with closing(sqlite3.connect(path)) as other, other:
@@ -330,7 +331,7 @@ async def test_what_pins_lead_to_is_walked_once(path, monkeypatch):
     leaves = [leaf(number, 100) for number in range(300)]
     middle = [node(*leaves[at : at + 30], size=2 * KB) for at in range(0, 300, 30)]
     root = node(*middle)
-    async with DiskBlockstore.open(path, room=60 * KB, grace=0) as store:
+    async with DiskBlockstore.open(path, max_bytes=60 * KB, grace=0) as store:
         await store.put_many([*leaves, *middle, root])
         await store.pins.add(root.cid)
         for number in range(1000, 1100):
@@ -352,7 +353,7 @@ async def test_what_pins_lead_to_is_walked_once(path, monkeypatch):
 
 async def test_the_data_file_stays_small_too(path):
     block = os.urandom(2 * LARGE)
-    async with DiskBlockstore.open(path, room=64 * LARGE, grace=0) as store:
+    async with DiskBlockstore.open(path, max_bytes=64 * LARGE, grace=0) as store:
         for number in range(400):
             await store.cache([Block.of(number.to_bytes(8, "big") + block)])
         assert 50 * LARGE <= store.statistics().bytes <= 64 * LARGE
@@ -365,7 +366,7 @@ async def test_a_reader_beside_it_finds_good_blocks_or_none(path):
     blocks = [Block.of(number.to_bytes(8, "big") + os.urandom(LARGE)) for number in range(60)]
     found = missed = 0
     async with (
-        DiskBlockstore.open(path, room=20 * LARGE) as store,
+        DiskBlockstore.open(path, max_bytes=20 * LARGE) as store,
         DiskBlockstore.open(path) as reader,
         trio.open_nursery() as nursery,
     ):
@@ -391,7 +392,10 @@ async def test_a_reader_beside_it_finds_good_blocks_or_none(path):
 
 
 async def test_two_that_make_room_at_once_keep_below_the_smaller_one(path):
-    async with DiskBlockstore.open(path, room=20 * KB) as one, DiskBlockstore.open(path, room=10 * KB) as other:
+    async with (
+        DiskBlockstore.open(path, max_bytes=20 * KB) as one,
+        DiskBlockstore.open(path, max_bytes=10 * KB) as other,
+    ):
 
         async def fill(store: DiskBlockstore, begin: int) -> None:
             for number in range(begin, begin + 60):
@@ -413,7 +417,7 @@ from sessionctx.blocks import DiskBlockstore
 from sessionctx.content import Block
 
 async def main():
-    async with DiskBlockstore.open(sys.argv[1], room=200_000, grace=0) as store:
+    async with DiskBlockstore.open(sys.argv[1], max_bytes=200_000, grace=0) as store:
         for turn in range(int(sys.argv[2]), 1_000_000):
             blocks = [Block.of(b"%d %d" % (turn, each) + bytes(900)) for each in range(20)]
             await store.put_many(blocks)
@@ -436,7 +440,7 @@ trio.run(main)
 
 
 async def _is_in_order(path, pinned):
-    async with DiskBlockstore.open(path, room=200_000, grace=0) as store:
+    async with DiskBlockstore.open(path, max_bytes=200_000, grace=0) as store:
         assert pinned <= {str(cid) async for cid in store.cids()}
         assert store.statistics().bytes <= 200_000
         with closing(sqlite3.connect(path)) as other:
@@ -463,7 +467,7 @@ async def test_a_store_of_the_third_format_opens_and_makes_room(path):
         other.execute("INSERT INTO recent SELECT id, ? FROM blocks WHERE id = 2", (time.time() - 10,))
         other.execute("INSERT INTO pins (cid, name) VALUES (?, '')", (bytes(root.cid),))
         other.execute("UPDATE totals SET blocks = 9, bytes = 9000")
-    async with DiskBlockstore.open(path, room=6 * KB, grace=0) as store:
+    async with DiskBlockstore.open(path, max_bytes=6 * KB, grace=0) as store:
         assert store.statistics().blocks == 9
         await store.put(leaf(100))
         assert await held(store, [*blocks, root]) == [blocks[0], blocks[1], blocks[7], root]
@@ -483,7 +487,7 @@ async def test_gc_takes_what_was_used_least_recently(path, clock):
         await store.put(blocks[1])
         clock.now += 100
         for dry_run in (True, False):
-            assert await store.gc(grace=0, room=4 * KB, dry_run=dry_run) == Collected(6, 6 * KB)
+            assert await store.gc(grace=0, max_bytes=4 * KB, dry_run=dry_run) == Collected(6, 6 * KB)
         assert await held(store, blocks) == [*blocks[:2], *blocks[8:]]
 
 
@@ -491,8 +495,8 @@ async def test_gc_leaves_what_was_fetched_lately(path, clock):
     async with DiskBlockstore.open(path) as store:
         await store.cache([leaf(1)])
         clock.now += 100
-        assert await store.gc(grace=200) == Collected(0, 0)
-        assert await store.gc(grace=50) == Collected(1, KB)
+        assert await store.gc(grace=200, everything=True) == Collected(0, 0)
+        assert await store.gc(grace=50, everything=True) == Collected(1, KB)
 
 
 # --- a node
@@ -507,7 +511,7 @@ async def test_a_fetch_does_not_fail_because_the_store_is_full_but_a_put_does(pa
         return data[cid]
 
     monkeypatch.setattr("sessionctx.blocks.network.fetch", fetch)
-    async with Node.open(path.parent / "node", room=6 * KB) as here:
+    async with Node.open(path.parent / "node", max_bytes=6 * KB) as here:
         for number in range(5):
             await here.dag.put(leaf(number).data, codec=RAW)
             await here.pins.add(leaf(number).cid)
@@ -526,4 +530,4 @@ async def test_a_fetch_does_not_fail_because_the_store_is_full_but_a_put_does(pa
             await here.files.add(path.parent / "file")
         assert here.store.statistics().bytes == 6 * KB
     with pytest.raises(ValueError, match="name a folder"):
-        Node.open(room=1)
+        Node.open(max_bytes=1)
