@@ -8,6 +8,7 @@ from sessionctx.blocks.disk import DiskBlockstore
 from sessionctx.blocks.garbage import GRACE, Collected
 from sessionctx.blocks.memory import MemoryBlockstore
 from sessionctx.blocks.network import NetworkBlocks
+from sessionctx.blocks.on_storage import Cleared, StorageBlockstore
 from sessionctx.blocks.pins import HasPins, Pin, Pins, pins_of
 from sessionctx.blocks.scan import Audit, BadBlock, CIDs
 from sessionctx.blocks.tiered import TieredBlockstore
@@ -24,6 +25,7 @@ __all__ = [
     "CIDs",
     "Caching",
     "CarBlockstore",
+    "Cleared",
     "Collected",
     "DiskBlockstore",
     "HasPins",
@@ -32,6 +34,7 @@ __all__ = [
     "NetworkBlocks",
     "Pin",
     "Pins",
+    "StorageBlockstore",
     "StoreStatistics",
     "TieredBlockstore",
     "Upstream",
