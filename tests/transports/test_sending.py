@@ -140,12 +140,13 @@ async def test_a_raw_body_may_be_encoded(peer):
 
 
 async def test_a_peer_that_answers_before_it_has_all_is_heard(peer):
-    async def play(stream, head):
+    async def refuse(stream):
+        await stream.receive_some(1000)
         await stream.send_all(peer.reply(b"no room", status="507 Insufficient Storage"))
         await stream.aclose()
 
-    there = await peer(play)
-    async with HTTP().request("PUT", there.url, peer="it", body=Body.of(bytes(20_000_000))) as response:
+    url = f"http://127.0.0.1:{await peer.listen(refuse)}"
+    async with HTTP().request("PUT", url, peer="it", body=Body.of(bytes(20_000_000))) as response:
         assert (response.status, response.complaint) == (507, b"no room")
 
 
