@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sessionctx.storage.base import Backend, Can, Entry, Listing, Reader, Source, WriteOptions
+from sessionctx.storage.downloading import download
 from sessionctx.storage.endpoint import Endpoint, Request
 from sessionctx.storage.local import LocalStorage
 from sessionctx.storage.memory import MemoryStorage
@@ -22,5 +23,6 @@ __all__ = [
     "Source",
     "WriteOptions",
     "checked",
+    "download",
     "open_storage",
 ]

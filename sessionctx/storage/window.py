@@ -42,7 +42,7 @@ def shape(latency: float | None, rate: float | None, *, best_part: int, most: in
     part, at_once = best_part, most
     if latency is not None and rate is not None:
         held = latency * rate
-        part = round(min(max(_LATENCIES * held / most, SMALLEST, best_part / 8), LARGEST))
+        part = round(min(max(_LATENCIES * held / most, SMALLEST, best_part / 8), max(LARGEST, best_part)))
         at_once = min(max(1 + round(2 * held / part), (most + 1) // 2), most)
     if memory is not None:
         at_once = max(min(at_once, memory // SMALLEST), 1)
@@ -122,7 +122,8 @@ class Window:
             return self._halved(now)
         begin, end = self._gaps.pop()
         ahead = end - begin + sum(e - b for b, e in self._gaps)
-        until = begin + min(shape.part, max(ahead // (2 * shape.at_once), self.smallest))
+        fair = ahead if shape.at_once == 1 else max(ahead // (2 * shape.at_once), self.smallest)
+        until = begin + min(shape.part, fair)
         if end - until < self.smallest:
             until = end
         else:

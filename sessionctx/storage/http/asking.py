@@ -35,12 +35,13 @@ class Asker:
 
     @asynccontextmanager
     async def ask(
-        self, path: str, headers: Mapping[str, str], *, size: int = 0, limit: int | None = None
+        self, path: str, headers: Mapping[str, str], *, method: str = "GET", size: int = 0, limit: int | None = None
     ) -> AsyncGenerator[tuple[Request, Response]]:
         """Ask for *path*, and lend the answer, which is a 200, 206 or 416; anything else is an error of ours."""
         async with (
             self.endpoint.request(path, size) as request,
-            self.http.get(
+            self.http.request(
+                method,
                 f"{self.public}/{quote(path)}",
                 peer=self.public,
                 headers=headers,
@@ -58,7 +59,7 @@ class Asker:
         patience = Patience()
         while True:
             try:
-                async with self.ask(path, {"Range": "bytes=0-0"}) as (_, response):
+                async with self.ask(path, {}, method="HEAD") as (_, response):
                     return entry_of(path, response.headers, self.span(path, response).size)
             except PASSING as error:
                 await patience.pause(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, NoReturn
@@ -29,6 +30,7 @@ class HTTPStorage:
     address: Address
     http: HTTP = attrs.field(factory=HTTP)
     can: Can = CAN
+    """A server that has no ranges is found out when it is asked for one: then one request at a time has to do."""
     _asker: Asker = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -63,7 +65,7 @@ class HTTPStorage:
     ) -> AbstractAsyncContextManager[Reader]:
         """Read a file; what breaks off is resumed at the byte where the server tells versions apart."""
         end = None if length is None else offset + length
-        return relayed(Download(self._asker, checked(path), offset, end, version).run)
+        return relayed(Download(self._asker, checked(path), offset, end, version, self._no_ranges).run)
 
     @asynccontextmanager
     async def list(
@@ -108,6 +110,9 @@ class HTTPStorage:
         await self._refuse(source)
 
     # ---
+
+    def _no_ranges(self) -> None:
+        self.can = attrs.evolve(self.can, best_in_flight=1, best_part=sys.maxsize)
 
     async def _refuse(self, path: str) -> NoReturn:
         await trio.lowlevel.checkpoint()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from sessionctx.errors import PeerFailed
@@ -24,6 +26,8 @@ class Download:
     at: int
     end: int | None
     version: str | None
+    no_ranges: Callable[[], None]
+    """Called if the server sends all of a file though it was asked for what lies behind its beginning."""
     patience: Patience = attrs.field(factory=Patience)
 
     async def run(self, feed: Feed) -> None:
@@ -71,6 +75,8 @@ class Download:
             told = told or self.version  # it need not be told with that
         elif response.status == 206 and span.begin != self.at and (self.end is None or self.end > self.at):
             raise self.asker.bad(f"sends bytes from {span.begin} of {self.path} though it was asked from {self.at}")
+        elif response.status == 200 and self.at:
+            self.no_ranges()
         if self.version is not None and told != self.version:
             raise self.asker.changed(self.path)
         if span.size is not None:

@@ -59,11 +59,12 @@ class LocalStorage:
     root: Path = attrs.field(converter=_real)
     sync: bool = True
     can: Can = CAN
-    _place: Place = attrs.field(init=False, repr=False)
+    place: Place = attrs.field(init=False, repr=False)
+    """The same for the blocking steps."""
     _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(_THREADS), init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._place = Place(self.root, self.url)
+        self.place = Place(self.root, self.url)
 
     @property
     def url(self) -> str:
@@ -82,7 +83,7 @@ class LocalStorage:
 
     async def stat(self, path: str = "") -> Entry:
         """Return what *path* is; what a link leads to, if that is within the root."""
-        return await self._work(path, lambda: self._place.look(path))
+        return await self.work(path, lambda: self.place.look(path))
 
     @asynccontextmanager
     async def read(
@@ -92,15 +93,15 @@ class LocalStorage:
 
         def begin() -> tuple[Opened, bytes]:
             with ExitStack() as ending:
-                opened = Opened.open(self._place, path, offset, length, version)
+                opened = Opened.open(self.place, path, offset, length, version)
                 ending.callback(opened.close)
                 first = opened.piece()
                 ending.pop_all()
                 return opened, first
 
-        opened, first = await self._work(path, begin)
+        opened, first = await self.work(path, begin)
         with closing(opened):
-            yield FileReader(opened, first, self._work)
+            yield FileReader(opened, first, self.work)
 
     async def write(
         self,
@@ -125,13 +126,13 @@ class LocalStorage:
                 ending.pop_all()
                 return writing
 
-        begun = await self._work(path, begin)
+        begun = await self.work(path, begin)
         if isinstance(begun, Entry):
             return begun
         async with self._ending(begun):
             while piece := await stream.next():
-                await self._work(path, partial(begun.take, piece))
-            return await self._work(path, begun.publish)
+                await self.work(path, partial(begun.take, piece))
+            return await self.work(path, begun.publish)
 
     @asynccontextmanager
     async def list(
@@ -142,16 +143,16 @@ class LocalStorage:
         after: str | None = None,  # noqa: ARG002
     ) -> AsyncGenerator[Listing]:
         """List what comes, in the file system's order; what changes meanwhile may be in it or not."""
-        with closing(walk(self._place, checked(prefix), recursive=recursive)) as entries:
+        with closing(walk(self.place, checked(prefix), recursive=recursive)) as entries:
 
             def batch(most: int) -> list[Entry]:
                 return [*islice(entries, most)]
 
-            yield _Listing(await self._work(prefix, lambda: batch(_FIRST)), batch, self._work)
+            yield _Listing(await self.work(prefix, lambda: batch(_FIRST)), batch, self.work)
 
     async def delete(self, path: str) -> None:
         """Delete a file, a link itself, or an empty folder."""
-        await self._work(path, lambda: steps.delete(self._place, path))
+        await self.work(path, lambda: steps.delete(self.place, path))
 
     async def delete_many(self, paths: Iterable[str]) -> dict[str, SessionctxError]:
         """Delete each."""
@@ -166,11 +167,11 @@ class LocalStorage:
 
     async def mkdir(self, path: str) -> None:
         """Make a folder and those on the way."""
-        await self._work(path, lambda: steps.make_folders(self._place.at(path)))
+        await self.work(path, lambda: steps.make_folders(self.place.at(path)))
 
     async def rename(self, source: str, target: str) -> None:
         """Move a file."""
-        await self._work(source, lambda: steps.rename(self._place, source, target))
+        await self.work(source, lambda: steps.rename(self.place, source, target))
 
     async def copy(self, source: str, target: str) -> Entry:
         """Copy a file, its time and its permissions: shared on the disk where the file system can do that."""
@@ -185,19 +186,28 @@ class LocalStorage:
             modified=entry.modified if options.modified is None else options.modified,
             mode=entry.mode if options.mode is None else options.mode,
         )
-        opened = await other._work(source, lambda: Opened.open(other._place, source, 0, None, entry.version))
+        opened = await other.work(source, lambda: Opened.open(other.place, source, 0, None, entry.version))
         with closing(opened):
-            writing = await self._work(target, lambda: self._writing(target, kept))
+            writing = await self.work(target, lambda: self._writing(target, kept))
             async with self._ending(writing):
-                while await self._work(target, lambda: writing.take_from(opened.handle)):
+                while await self.work(target, lambda: writing.take_from(opened.handle)):
                     pass
-                await other._work(source, opened.check)
-                return await self._work(target, writing.publish)
+                await other.work(source, opened.check)
+                return await self.work(target, writing.publish)
+
+    async def work(self, path: str, step: Callable[[], T]) -> T:
+        """Do a blocking *step* in a worker thread; the system's errors are those of *path*."""
+
+        def faithfully() -> T:
+            with self.place.faults(path):
+                return step()
+
+        return await trio.to_thread.run_sync(faithfully, limiter=self._limiter)
 
     # ---
 
     def _writing(self, path: str, options: WriteOptions) -> steps.Writing:
-        return steps.Writing(self._place, path, options, self.sync)
+        return steps.Writing(self.place, path, options, self.sync)
 
     @asynccontextmanager
     async def _ending(self, writing: steps.Writing) -> AsyncGenerator[None]:
@@ -207,22 +217,13 @@ class LocalStorage:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(writing.close, limiter=self._limiter)
 
-    async def _work(self, path: str, step: Callable[[], T]) -> T:
-        """Do a blocking *step* in a worker thread; the system's errors are those of *path*."""
-
-        def faithfully() -> T:
-            with self._place.faults(path):
-                return step()
-
-        return await trio.to_thread.run_sync(faithfully, limiter=self._limiter)
-
 
 class _Listing:
     """The entries of a walk, some more at each step."""
 
     def __init__(self, first: list[Entry], batch: Callable[[int], list[Entry]], work: Worker[list[Entry]]) -> None:
         self._entries = iter(first)
-        self._batch, self._work = batch, work
+        self._batch, self.work = batch, work
 
     def __aiter__(self) -> Self:
         return self
@@ -230,7 +231,7 @@ class _Listing:
     async def __anext__(self) -> Entry:
         for entry in self._entries:
             return entry
-        entries = await self._work("", lambda: self._batch(_MOST))
+        entries = await self.work("", lambda: self._batch(_MOST))
         if not entries:
             raise StopAsyncIteration
         self._entries = iter(entries)

@@ -29,6 +29,7 @@ _MEANINGS: Final[dict[int, tuple[type[StorageError], str]]] = {
     errno.ELOOP: (NoSuchFile, "is a link that leads to itself"),
     errno.EISDIR: (FileExists, "is a folder"),
     errno.EEXIST: (FileExists, "is there already"),
+    errno.EAGAIN: (FileExists, "is being written by somebody else"),
     errno.ENOTEMPTY: (FileExists, "is a folder that is not empty"),
     errno.ENAMETOOLONG: (InvalidLocation, "has a name that is too long for this file system"),
     errno.EILSEQ: (InvalidLocation, "has a name that this file system does not take"),
