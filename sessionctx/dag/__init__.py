@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sessionctx.dag.car_file import export_car
-from sessionctx.dag.car_import import import_car
 from sessionctx.dag.car_stream import CarChunks, CarSummary, car_stream
 from sessionctx.dag.dag import Dag, Fetched
 from sessionctx.dag.files import Files
@@ -59,8 +57,6 @@ __all__ = [
     "Walk",
     "build_directory",
     "car_stream",
-    "export_car",
-    "import_car",
     "make_chunker",
     "resolve",
     "split_ref",

@@ -16,10 +16,9 @@ import trio
 
 from sessionctx import session
 from sessionctx.atomic import Draft
-from sessionctx.blocks import Blockstore
-from sessionctx.content import CID, DagScope, carindex, carv2
-from sessionctx.dag.car_stream import CarSummary, car_stream
-from sessionctx.dag.path import Ref
+from sessionctx.content import carindex, carv2
+from sessionctx.dag.car_stream import CarChunks, CarSummary
+from sessionctx.dag.opened import Opened
 from sessionctx.dag.unixfs.sync import reason
 from sessionctx.errors import TargetExists, TargetUnwritable
 
@@ -27,55 +26,23 @@ T = TypeVar("T")
 Version = Literal[1, 2]
 
 
-async def export_car(
-    blocks: Blockstore,
-    ref: Ref,
-    target: str | os.PathLike[str],
-    *,
-    path: str = "",
-    scope: DagScope = "all",
-    span: str | None = None,
-    version: Version = 1,
-    index: bool = True,
+async def write_car(
+    opened: Opened[CarChunks], target: str | os.PathLike[str], *, version: Version, index: bool
 ) -> CarSummary:
-    """Write what is below a CID or path to the CAR file *target*, which must not exist: whole, or not at all.
-
-    Args:
-        blocks: where to get the blocks.
-        ref: where to begin; the header names its CID.
-        target: where to; it gets its name when all is written, and on the disk.
-        path: below *ref*.
-        scope: how much of what the path leads to, as for `car_stream`.
-        span: bytes of a file, as for `car_stream`.
-        version: of the CAR; default 1.
-        index: whether one of version 2 has an index (MultihashIndexSorted; about 100 bytes a block in memory while it
-            is made); default: it does.
-
-    Raises:
-        TargetExists, TargetUnwritable: of the file.
-        PathNotFound, BlockNotFound, ...: as for `car_stream`. Nothing half-written is left.
-    """
+    """Write a CAR to the file *target*, whole or not at all. See `Dag.export_car`."""
     session.require_trio("export_car")
-    sections: list[tuple[bytes, int]] = []
-    wanted = version == 2 and index
-
-    def note(cid: CID, at: int) -> None:
-        sections.append((cid.multihash, at))
-
-    async with (
-        _Appearing(Path(target)) as file,
-        car_stream(blocks, ref, path=path, scope=scope, span=span, note=note if wanted else None) as chunks,
-    ):
-        size = 0
+    async with _Appearing(Path(target)) as file, opened as chunks:
+        size, places = 0, list[tuple[bytes, int]]()
         if version == 2:
+            chunks.places = places if index else None
             await file.write(bytes(carv2.BEGINNING))  # filled in at the end, when it is known
         async for chunk in chunks:
             await file.write(chunk)
             size += len(chunk)
         if version == 2:
-            if wanted:
-                await file.write(await trio.to_thread.run_sync(carindex.encode, sections))
-            header = carv2.Header(carv2.BEGINNING, size, carv2.BEGINNING + size if wanted else 0)
+            if index:
+                await file.write(await trio.to_thread.run_sync(carindex.encode, places))
+            header = carv2.Header(carv2.BEGINNING, size, carv2.BEGINNING + size if index else 0)
             await file.begin_with(carv2.encode_beginning(header))
     return CarSummary(chunks.roots, chunks.blocks, chunks.bytes)
 

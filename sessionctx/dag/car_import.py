@@ -10,7 +10,6 @@ from typing import Final
 
 import trio
 
-from sessionctx import session
 from sessionctx.blocks import BATCH_BYTES, Blockstore
 from sessionctx.content import CID, Block, CarDecoder, verify
 from sessionctx.dag.car_stream import CarSummary
@@ -23,17 +22,7 @@ INLINE: Final = 512 * 1024
 
 
 async def import_car(blocks: Blockstore, source: Source) -> CarSummary:
-    """Store the blocks of a CAR, each verified first; in little memory, however long it is.
-
-    Every good block is kept, whatever the header says: duplicates change nothing, blocks that the roots do not lead to
-    are stored as well, and whether the roots lead to all they should is not looked at (walk them to know).
-
-    Raises:
-        CarTruncated, CarError, HashMismatch, BlockTooLarge, Unsupported: something is wrong with the CAR; the message
-            says after how many blocks. Those before it are stored.
-        SourceUnreadable: *source* is a path that cannot be read. Also: errors of the stream, and of the store.
-    """
-    session.require_trio("import_car")
+    """Store the blocks of a CAR, each verified. See `Dag.import_car`."""
     async with AsyncExitStack() as stack:
         reading = _Reading(await open_source(source, stack))
         await overlap(reading.batch, blocks.put_many)

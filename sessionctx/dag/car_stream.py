@@ -5,9 +5,9 @@ Source: ipld.io/specs/transport/car/carv1, and the trustless gateway specificati
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Final, TypeAlias
+from typing import Final
 
 import attrs
 import trio
@@ -19,9 +19,6 @@ from sessionctx.dag.opened import Opened
 from sessionctx.dag.path import Ref, Resolved, parse_ref, resolve
 from sessionctx.dag.selection import Selection, Tag
 from sessionctx.dag.walk import Walk
-
-Note: TypeAlias = Callable[[CID, int], object]
-"""Is told where the section of each block begins."""
 
 CHUNK: Final = 256 * 1024
 """Bytes of a CAR handed out together, at least, as long as there are so many."""
@@ -42,7 +39,7 @@ class CarSummary:
 class CarChunks:
     """The bytes of a CAR, in chunks of 256 KiB or a little more; an async iterator."""
 
-    def __init__(self, resolved: Resolved, walk: Walk[Tag, Block], note: Note | None = None) -> None:
+    def __init__(self, resolved: Resolved, walk: Walk[Tag, Block]) -> None:
         self.resolved = resolved
         """Where the path has led."""
         self.roots = resolved.roots[:1]
@@ -51,9 +48,10 @@ class CarChunks:
         """Blocks so far."""
         self.bytes = 0
         """Their bytes."""
+        self.places: list[tuple[bytes, int]] | None = None
+        """By multihash, where each block begins, for those who make it a list before they iterate."""
         self._pieces: list[bytes] = [car.encode_header(self.roots)]
         self._size = self._at = len(self._pieces[0])
-        self._note = note
         self._walk = walk
         self._over = False
         self._begun = False
@@ -91,8 +89,8 @@ class CarChunks:
             return
         prefix = car.encode_prefix(block.cid, len(block.data))
         self._pieces += (prefix, block.data)
-        if self._note is not None:
-            self._note(block.cid, self._at)
+        if self.places is not None:
+            self.places.append((block.cid.multihash, self._at))
         self._at += len(prefix) + len(block.data)
         self._size += len(block.data) + 64
         self.blocks += 1
@@ -109,7 +107,6 @@ def car_stream(
     dups: bool = False,
     ahead: int = AHEAD,
     max_depth: int = MAX_DEPTH,
-    note: Note | None = None,
 ) -> Opened[CarChunks]:
     """Open what is below a CID or path as a CAR: depth first, each block once, blocks fetched ahead::
 
@@ -128,7 +125,6 @@ def car_stream(
         dups: repeat a block wherever it is linked again; default: each once.
         ahead: how many blocks are got at a time; default 32.
         max_depth: how many links below the end of the path are followed; default 1024.
-        note: called with each CID and where its section begins, in bytes, as it is made; to make an index.
 
     Raises:
         PathNotFound, NotADirectory, BlockNotFound, ...: on entering, or while iterating.
@@ -145,6 +141,6 @@ def car_stream(
             root, chosen.begin(root, segments), chosen.visit, Ahead(ahead), dups=dups, max_depth=depth
         )
         walk = Walk(blocks, frontier, whole=chosen.whole if scope == "all" and span is None else None)
-        return CarChunks(found, await stack.enter_async_context(walk), note)
+        return CarChunks(found, await stack.enter_async_context(walk))
 
     return Opened("car_stream", start, default_limits(blocks))

@@ -11,7 +11,7 @@ import attrs
 from sessionctx import session
 from sessionctx.blocks import Blockstore, default_limits
 from sessionctx.content import CID, DAG_CBOR, DAG_PB, SHA2_256, Block, DagScope, PBNode, Value, dagpb, encode
-from sessionctx.dag.car_file import Version, export_car
+from sessionctx.dag.car_file import Version, write_car
 from sessionctx.dag.car_import import import_car
 from sessionctx.dag.car_stream import CarChunks, CarSummary, car_stream
 from sessionctx.dag.frontier import AHEAD, Ahead
@@ -147,14 +147,36 @@ class Dag:
         version: Version = 1,
         index: bool = True,
     ) -> CarSummary:
-        """Write what is below a CID or path to a CAR file, whole or not at all; see `sessionctx.dag.export_car`."""
-        return await export_car(
-            self._blocks, ref, target, path=path, scope=scope, span=span, version=version, index=index
-        )
+        """Write what is below a CID or path to the CAR file *target*, which must not exist: whole, or not at all.
+
+        Args:
+            ref: where to begin; the header names its CID.
+            target: where to; it gets its name when all is written, and on the disk.
+            path: below *ref*.
+            scope: how much of what the path leads to, as for `car`.
+            span: bytes of a file, as for `car`.
+            version: of the CAR; default 1.
+            index: whether one of version 2 has an index (MultihashIndexSorted; about 100 bytes a block in memory while
+                it is made); default: it does.
+
+        Raises:
+            TargetExists, TargetUnwritable: of the file.
+            PathNotFound, BlockNotFound, ...: as for `car`. Nothing half-written is left.
+        """
+        return await write_car(self.car(ref, path=path, scope=scope, span=span), target, version=version, index=index)
 
     @session.operation
     async def import_car(self, source: Source) -> CarSummary:
-        """Store the blocks of a CAR, each verified; see `sessionctx.dag.import_car`."""
+        """Store the blocks of a CAR, each verified first; in little memory, however long it is.
+
+        Every good block is kept, whatever the header says: duplicates change nothing, blocks that the roots do not lead
+        to are stored as well, and whether the roots lead to all they should is not looked at (walk them to know).
+
+        Raises:
+            CarTruncated, CarError, HashMismatch, BlockTooLarge, Unsupported: something is wrong with the CAR; the
+                message says after how many blocks. Those before it are stored.
+            SourceUnreadable: *source* is a path that cannot be read. Also: errors of the stream, and of the store.
+        """
         return await import_car(self._blocks, source)
 
 

@@ -126,11 +126,11 @@ def random_blocks(folder: Path, count: int, size: int) -> Content:
 
 
 def _added(folder: Path, source, size: int) -> Content:
-    from sessionctx.dag import Files, export_car
+    from sessionctx.dag import Dag, Files
 
     async def main() -> CID:
         root = (await Files(store).add(source())).cid
-        await export_car(store, root, folder / "content.car")
+        await Dag(store).export_car(root, folder / "content.car")
         return root
 
     store = CarBlocks(folder / "added.car")

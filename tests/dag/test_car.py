@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sessionctx.blocks import MemoryBlockstore
 from sessionctx.content import BLAKE2B_256, CID, IDENTITY, MAX_BLOCK, Block, CarDecoder, car, verify
-from sessionctx.dag import V0_2015, V1_2025, CarSummary, Dag, Files, car_stream, import_car, walk
+from sessionctx.dag import V0_2015, V1_2025, CarSummary, Dag, Files, car_stream, walk
 from sessionctx.dag.unixfs.build import FileBuilder
 from sessionctx.dag.unixfs.profile import Profile
 from sessionctx.errors import (
@@ -88,7 +88,7 @@ async def test_a_dag_comes_back_from_its_car(store, added, tmp_path, tree):
     other = MemoryBlockstore()
     for source in (b"".join(written), pieces(written)):
         assert await Dag(other).import_car(source) == said
-    assert await import_car(other, path) == said
+    assert await Dag(other).import_car(path) == said
     await Files(other).export(added.cid, tmp_path / "out")
     assert tree(tmp_path / "out") == tree(tmp_path / "in")
 
@@ -97,7 +97,7 @@ async def test_a_dag_comes_back_from_its_car(store, added, tmp_path, tree):
 async def test_a_car_may_arrive_in_pieces_of_any_size(store, added, size):
     data = await car_of(store, added.cid)
     other = MemoryBlockstore()
-    summary = await import_car(other, pieces(cut(data, size)))
+    summary = await Dag(other).import_car(pieces(cut(data, size)))
     assert summary.roots == (added.cid,)
     assert other.statistics() == store.statistics()
 
@@ -199,7 +199,7 @@ def test_a_range_of_bytes_needs_the_blocks_that_hold_them(size, first, last, pla
         added = await Files(store).add(content, profile=SMALL)
         span = f"{first}:{'*' if last is None else last}"
         data = await car_of(store, added.cid, span=span)
-        await import_car(other, data)
+        await Dag(other).import_car(data)
         start = max(first + size, 0) if first < 0 else first
         stop = size if last is None else (last + size if last < 0 else last) + 1
         wanted = content[start : max(stop, 0)]
@@ -269,10 +269,10 @@ def test_a_car_cut_anywhere_is_noticed_and_its_whole_blocks_are_kept(at, size, p
     async def main():
         store = MemoryBlockstore()
         if between:  # nobody can see that: a CAR has no end mark
-            assert (await import_car(store, pieces(cut(data[:end], size)))).blocks == whole
+            assert (await Dag(store).import_car(pieces(cut(data[:end], size)))).blocks == whole
         else:
             with pytest.raises(CarTruncated, match=f"the {whole} blocks before it"):
-                await import_car(store, pieces(cut(data[:end], size)))
+                await Dag(store).import_car(pieces(cut(data[:end], size)))
         assert [await store.has(block.cid) for block in blocks] == [number < whole for number in range(6)]
 
     play(main)
@@ -282,14 +282,14 @@ async def test_bytes_that_do_not_match_are_not_stored_and_those_before_are(store
     blocks, parts = a_car()
     parts[4] = parts[4][:-1] + b"!"
     with pytest.raises(HashMismatch, match="the 3 blocks before it, 150 bytes, are good and stored"):
-        await import_car(store, b"".join(parts))
+        await Dag(store).import_car(b"".join(parts))
     assert [await store.has(block.cid) for block in blocks] == [True, True, True, False, False, False]
 
 
 async def test_text_after_a_car_is_an_error_and_the_blocks_are_kept(store):
     _, parts = a_car()
     with pytest.raises(CarError, match="6 blocks"):
-        await import_car(store, b"".join(parts) + b"\xff" * 20 + b"error: the node went away")
+        await Dag(store).import_car(b"".join(parts) + b"\xff" * 20 + b"error: the node went away")
     assert store.statistics().blocks == 6
 
 
@@ -297,30 +297,30 @@ async def test_duplicates_and_strangers_are_stored(store):
     blocks, parts = a_car()
     stranger = Block.of(b"stranger", hash=BLAKE2B_256)
     data = b"".join([*parts, *parts[1:], car.encode_section(stranger.cid, stranger.data)])
-    assert await import_car(store, data) == CarSummary((blocks[0].cid,), 13, 12 * 50 + 8)
+    assert await Dag(store).import_car(data) == CarSummary((blocks[0].cid,), 13, 12 * 50 + 8)
     assert store.statistics().blocks == 7
 
 
 async def test_an_empty_car_is_one(store):
-    assert await import_car(store, car.encode_header([])) == CarSummary((), 0, 0)
+    assert await Dag(store).import_car(car.encode_header([])) == CarSummary((), 0, 0)
     with pytest.raises(CarTruncated):
-        await import_car(store, b"")
+        await Dag(store).import_car(b"")
 
 
 async def test_a_car_on_the_disk_that_cannot_be_read_is_named(store, tmp_path):
     with pytest.raises(SourceUnreadable, match=r"no\.car"):
-        await import_car(store, tmp_path / "no.car")
+        await Dag(store).import_car(tmp_path / "no.car")
     with pytest.raises(SourceUnreadable, match="Is a directory"):
-        await import_car(store, str(tmp_path))
+        await Dag(store).import_car(str(tmp_path))
     with pytest.raises(SourceUnreadable, match="Input/output error"):
-        await import_car(store, "/proc/self/mem")
+        await Dag(store).import_car("/proc/self/mem")
 
 
 async def test_a_block_over_the_limit_is_refused(store):
     data = bytes(MAX_BLOCK + 1)
     cid = CID.of(data)
     with pytest.raises((BlockTooLarge, CarError)):
-        await import_car(store, car.encode_header([]) + car.encode_section(cid, data))
+        await Dag(store).import_car(car.encode_header([]) + car.encode_section(cid, data))
     assert store.statistics().blocks == 0
 
 
@@ -332,7 +332,7 @@ async def test_an_error_of_the_stream_comes_out_as_it_is(store):
         raise OSError("the line is dead")
 
     with pytest.raises(OSError, match="the line is dead"):
-        await import_car(store, breaking())
+        await Dag(store).import_car(breaking())
 
 
 async def test_an_error_of_the_store_comes_out_as_it_is():
@@ -342,7 +342,7 @@ async def test_an_error_of_the_store_comes_out_as_it_is():
             raise BlockTooLarge("full")
 
     with pytest.raises(BlockTooLarge, match="full"):
-        await import_car(Full(), b"".join(a_car()[1]))
+        await Dag(Full()).import_car(b"".join(a_car()[1]))
 
 
 async def test_memory_is_bounded_however_long_a_car_is():
@@ -360,7 +360,7 @@ async def test_memory_is_bounded_however_long_a_car_is():
             yield car.encode_section(CID.of(data), data)
 
     store = Watching()
-    assert (await import_car(store, long())).blocks == 40
+    assert (await Dag(store).import_car(long())).blocks == 40
     assert 8 << 20 <= store.most <= 11 << 20
 
 
@@ -382,7 +382,7 @@ GOOD = {
 @pytest.mark.parametrize("name", GOOD)
 async def test_cars_of_go_are_read(fixtures, store, name):
     blocks, roots = GOOD[name]
-    summary = await import_car(store, fixtures("go-car") / name)
+    summary = await Dag(store).import_car(fixtures("go-car") / name)
     assert len(summary.roots) == roots
     assert summary.blocks == blocks
 
@@ -402,12 +402,12 @@ async def test_cars_of_go_are_read(fixtures, store, name):
 )
 async def test_cars_that_go_refuses_are_refused(fixtures, store, name):
     with pytest.raises(CarError):
-        await import_car(store, fixtures("go-car") / name)
+        await Dag(store).import_car(fixtures("go-car") / name)
 
 
 async def test_a_unixfs_car_of_go_is_exported(fixtures, store, tmp_path, tree):
     inputs = fixtures("go-car") / "cmd/car/testdata/inputs"
-    summary = await import_car(store, inputs / "simple-unixfs.car")
+    summary = await Dag(store).import_car(inputs / "simple-unixfs.car")
     await Files(store).export(summary.roots[0], tmp_path / "out")
     names = iter("ABCDEFGHI")
     expected = {}
@@ -416,14 +416,14 @@ async def test_a_unixfs_car_of_go_is_exported(fixtures, store, tmp_path, tree):
         expected[outer] = {number: {f"{name}.txt": f"{outer}{number}{name}\n".encode()} for number, name in inner}
     assert tree(tmp_path / "out") == expected
     lacking = MemoryBlockstore()
-    summary = await import_car(lacking, inputs / "simple-unixfs-missing-blocks.car")
+    summary = await Dag(lacking).import_car(inputs / "simple-unixfs-missing-blocks.car")
     with pytest.raises(BlockNotFound):
         await Files(lacking).export(summary.roots[0], tmp_path / "lacking")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 async def test_the_car_of_the_codec_fixtures_is_read(fixtures, store):
-    summary = await import_car(store, fixtures("codec-fixtures") / "fixtures.car")
+    summary = await Dag(store).import_car(fixtures("codec-fixtures") / "fixtures.car")
     assert summary.blocks == store.statistics().blocks > 100
 
 

@@ -7,7 +7,7 @@ import trio
 
 from sessionctx.blocks import MemoryBlockstore
 from sessionctx.content import Block, dagcbor
-from sessionctx.dag import Dag, export_car
+from sessionctx.dag import Dag
 from sessionctx.errors import BlockNotFound, TargetExists, TargetUnwritable
 
 LEAVES = [Block.of(bytes([n]) * 300_000) for n in range(5)]
@@ -24,10 +24,10 @@ async def full():
 async def test_what_is_there_already_stays(full, tmp_path):
     (tmp_path / "a.car").write_bytes(b"mine")
     with pytest.raises(TargetExists):
-        await export_car(full, ROOT.cid, tmp_path / "a.car")
+        await Dag(full).export_car(ROOT.cid, tmp_path / "a.car")
     assert (tmp_path / "a.car").read_bytes() == b"mine"
     with pytest.raises(TargetUnwritable, match="No such file"):
-        await export_car(full, ROOT.cid, tmp_path / "no" / "a.car")
+        await Dag(full).export_car(ROOT.cid, tmp_path / "no" / "a.car")
 
 
 async def test_somebody_else_takes_the_name_meanwhile(full, tmp_path):
@@ -37,7 +37,7 @@ async def test_somebody_else_takes_the_name_meanwhile(full, tmp_path):
             return await full.get(cid)
 
     with pytest.raises(TargetExists):
-        await export_car(Slow(), ROOT.cid, tmp_path / "a.car")
+        await Dag(Slow()).export_car(ROOT.cid, tmp_path / "a.car")
     assert [path.name for path in tmp_path.iterdir()] == ["a.car"]
     assert (tmp_path / "a.car").read_bytes() == b"theirs"
 
@@ -46,7 +46,7 @@ async def test_somebody_else_takes_the_name_meanwhile(full, tmp_path):
 async def test_nothing_is_left_of_half_a_car(full, tmp_path, version):
     await full.delete(LEAVES[3].cid)
     with pytest.raises(BlockNotFound):
-        await export_car(full, ROOT.cid, tmp_path / "a.car", version=version)
+        await Dag(full).export_car(ROOT.cid, tmp_path / "a.car", version=version)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,7 +58,7 @@ async def test_nothing_is_left_of_one_that_is_cancelled(full, tmp_path):
             return await full.get(cid)
 
     with trio.move_on_after(0.2) as scope:
-        await export_car(Hanging(), ROOT.cid, tmp_path / "a.car")
+        await Dag(Hanging()).export_car(ROOT.cid, tmp_path / "a.car")
     assert scope.cancelled_caught
     assert list(tmp_path.iterdir()) == []
 

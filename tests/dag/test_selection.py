@@ -67,21 +67,20 @@ def test_what_is_asked_for_is_what_is_given(top, play, path, scope, span):
     sweep = Sweep(root.cid, follow=Selection(scope, span).follow(root.cid, segments))
 
     async def main():
-        given = []
-
-        def note(cid, _):
-            assert sweep.expects(cid.multihash)
-            assert sweep.next() == cid
-            sweep.arrived(store.blocks[cid])
-            given.append(cid)
-
         text = None if span is None else str(span)
-        async with car_stream(store, root.cid, path=path, scope=scope, span=text, note=note) as chunks:
+        async with car_stream(store, root.cid, path=path, scope=scope, span=text) as chunks:
+            chunks.places = []
             async for _ in chunks:
                 pass
+        blocks = {cid.multihash: block for cid, block in store.blocks.items()}
+        given = [blocks[name] for name, _ in chunks.places]
+        for block in given:
+            assert sweep.expects(block.cid.multihash)
+            assert sweep.next() == block.cid
+            sweep.arrived(block)
         assert sweep.done
         if path == "in/a/wrapped" and scope == "entity" and span is None:
-            assert set(given[-len(FILE.blocks) :]) == {block.cid for block in FILE.blocks}
+            assert set(given[-len(FILE.blocks) :]) == set(FILE.blocks)
 
     play(main)
 

@@ -159,7 +159,7 @@ LITTLE = samples.file(300 * KiB, chunk=8 * KiB, width=6)
 FOLDER = samples.folder(40, 3000, sharded=True)
 
 
-@examples(25)
+@examples(16)
 @given(pool=st.lists(anybody, min_size=1, max_size=6), seed=st.integers(0, 99))
 @example(pool=[Sim(fault="is busy"), Sim(fault="comes")], seed=0)
 @example(
@@ -192,7 +192,7 @@ def test_a_fetch_ends_with_the_right_bytes_or_with_a_true_error(pool, seed):
         assert result == LITTLE.data
 
 
-@examples(15)
+@examples(10)
 @given(pool=st.lists(anybody, min_size=1, max_size=6), seed=st.integers(0, 99))
 @example(pool=[Sim(0.05, 1.0, "stops", 0.7), Sim(0.0, 16.0, "lies", 0.0), Sim(0.01, 16.0, "lies sometimes")], seed=14)
 def test_a_walk_ends_with_each_block_or_with_a_true_error(pool, seed):

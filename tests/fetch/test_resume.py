@@ -100,7 +100,7 @@ WAYS = [(walk, "flat"), (walk, "sharded"), (export, "flat"), (export, "sharded")
 
 @pytest.mark.parametrize("cars", [True, False])
 @pytest.mark.parametrize(("use", "kind"), WAYS)
-@examples(3)
+@examples(2)
 @given(share=st.floats(0.001, 1.1))
 def test_what_was_kept_does_not_come_again(use, kind, cars, share):
     """Stopped after a share of the time that all of it takes, which is about half a second."""

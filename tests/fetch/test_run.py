@@ -33,6 +33,7 @@ from sessionctx.session.flights import flights
 from sessionctx.testing.fates import lying, raising, stalling
 from sessionctx.testing.network import lone_peer
 from sessionctx.transports import Can
+from tests.profiles import examples
 
 FAULTS = {
     "failed": lambda: PeerFailed("out of order"),
@@ -286,6 +287,7 @@ class Play:
         self.check_each_ask_ends_once()
 
 
+@examples(60)
 @given(peers=PEERS, callers=CALLERS, ends=ENDS)
 def test_everybody_gets_the_right_bytes_or_an_error_that_is_true(play, block, peers, callers, ends):
     """Whatever the peers do, whoever gives up and whichever session ends: the bytes are right, the errors are true, a
@@ -293,6 +295,7 @@ def test_everybody_gets_the_right_bytes_or_an_error_that_is_true(play, block, pe
     play(Play(block, peers, callers, ends).main).check()
 
 
+@examples(40)
 @given(peers=PEERS, callers=CALLERS, most=st.integers(1, 4))
 def test_there_is_never_more_in_flight_than_the_limit(play, block, peers, callers, most):
     """However many want however much, the session has at most so many requests in flight, and all of it works."""

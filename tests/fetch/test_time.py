@@ -163,7 +163,7 @@ POOLS = st.lists(
 )
 
 
-@examples(25)
+@examples(15)
 @given(
     steady=st.tuples(st.sampled_from([0.005, 0.05, 0.2]), st.sampled_from([1 * MiB, 4 * MiB, 16 * MiB]), st.just("")),
     others=POOLS,
