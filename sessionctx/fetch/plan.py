@@ -67,8 +67,8 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
     if unknown is not None and last is not None and not last.car and pool.known and turn.try_out(unknown, last):
         tried.append(last)
     turn.hand_out(needs)
-    if tried and pool.known:
-        turn.one_by_one([job for job in tried if job is needs.first], known=True)
+    if tried and pool.known and (first := needs.first) in tried:
+        turn.one_by_one([first], known=True)
     if last_ones and pool.known and not needs.waiting:
         turn.end_game(needs)
     turn.undo()
