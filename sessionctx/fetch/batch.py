@@ -10,10 +10,8 @@ import attrs
 import trio
 
 from sessionctx.content import Block
-from sessionctx.fetch.job import CAR_HOLDS
+from sessionctx.fetch.job import BATCH
 
-BATCH: Final = CAR_HOLDS
-"""Bytes of blocks that go to the store together."""
 BATCH_BLOCKS: Final = 128
 FLUSH: Final = 1.0
 """Seconds that storing the last ones may take on the way out."""

@@ -14,16 +14,17 @@ from typing import Final
 import attrs
 import trio
 
-from sessionctx.content import RAW, Block
+from sessionctx.content import CID, RAW, Block
 from sessionctx.errors import BadAnswer, CarError, CarTruncated, LimitReached, SessionEnded
 from sessionctx.fetch.batch import Batch, Keep
 from sessionctx.fetch.check import check
+from sessionctx.fetch.early import EACH, Early
 from sessionctx.fetch.job import CarJob, Job
 from sessionctx.fetch.lookout import far_end, outrun, stalls
 from sessionctx.fetch.request import Request
 from sessionctx.fetch.run import FETCHER, Fetcher, pump_tree
 from sessionctx.fetch.stripe import SMALL, STRIPE, Sweep
-from sessionctx.peers import Ask, Record
+from sessionctx.peers import Ask
 from sessionctx.session import Session
 from sessionctx.transports import CarAnswer
 
@@ -31,8 +32,6 @@ TICK: Final = 0.05
 """Seconds between two looks at how it gets on."""
 MOST_UNUSED: Final = 512 * 1024
 """Bytes in a row that are of no use, after which a CAR is left."""
-EACH: Final = 256
-"""Bytes that a block of no use counts for, on top of its own."""
 MOST_MOVES: Final = 2
 """How often somebody else may be asked for all of it anew."""
 
@@ -122,9 +121,10 @@ class Carry:
         sweep, record = self.sweep, request.ask.record
         transport = self.fetcher.met.transport(record)
         asked = transport.car(sweep.root, path=sweep.path, scope=sweep.scope, span=sweep.span, progress=request)
+        early = Early()
         try:
             async with asked as answer:
-                await self._take_in(answer, request)
+                await self._take_in(answer, early, request)
         except (BadAnswer, CarError) as error:
             if not record.cars and not isinstance(error, CarTruncated):
                 record.cars = False  # it has never sent one: from now on it is asked for blocks only
@@ -132,7 +132,7 @@ class Carry:
             raise BadAnswer(str(error), peer=record.peer.public) from error
         finally:
             await self._batch.flush()
-            if self._batch.failed:
+            if self._batch.failed or early.gave_way:
                 self._left = _Left.ENOUGH
         if sweep.exact and not (sweep.done or self._left is not None or self._too_long()):
             missing = sweep.next()
@@ -140,9 +140,9 @@ class Carry:
             record.forget_me_not(missing.multihash)
             raise BadAnswer(f"{record.peer.public} sent a CAR that lacks {missing}", peer=record.peer.public)
 
-    async def _take_in(self, answer: CarAnswer, request: Request) -> None:
+    async def _take_in(self, answer: CarAnswer, early: Early, request: Request) -> None:
         """Verify, hand out and keep what is expected of what comes; leave when it has all come."""
-        sweep, record, unexpected, useful = self.sweep, request.ask.record, 0, 0
+        sweep, public, unexpected, useful = self.sweep, request.ask.record.peer.public, 0, 0
         async for cid, data in answer:
             if not sweep.expects(cid.multihash):
                 self._unused += len(data)
@@ -151,19 +151,34 @@ class Carry:
                     self._left = _Left.ENOUGH  # others have brought what it brings now
                     return
                 if unexpected > STRIPE + sweep.came + EACH * sweep.blocks:
-                    raise BadAnswer(f"{record.peer.public} sends what nobody asked for", peer=record.peer.public)
+                    raise BadAnswer(f"{public} sends what nobody asked for", peer=public)
+                if not sweep.has(cid.multihash):
+                    early.keep(cid, data)
                 continue
-            await check(cid, data)
-            record.cars = True
-            request.useful, useful = request.useful + len(data), unexpected
-            await self._take(Block.vouched(cid, data), record)
-            if sweep.done or self._too_long():
-                return
-            if self._batch.failed or self.fetcher.session.account.spent("bytes") is not None:
-                self._left = _Left.ENOUGH
+            useful = unexpected
+            await self._take(cid, data, request)
+            while not self._enough():
+                if (named := early.named(sweep)) is None:
+                    break
+                self._unused -= len(named[1])
+                await self._take(*named, request)
+            else:
                 return
 
-    async def _take(self, block: Block, giver: Record) -> None:
+    def _enough(self) -> bool:
+        """Whether no more is to be taken in, because it has all come or because there is no place for more."""
+        if self.sweep.done or self._too_long():
+            return True
+        if self._batch.failed or self.fetcher.session.account.spent("bytes") is not None:
+            self._left = _Left.ENOUGH
+            return True
+        return False
+
+    async def _take(self, cid: CID, data: bytes, request: Request) -> None:
+        await check(cid, data)
+        block, giver = Block.vouched(cid, data), request.ask.record
+        giver.cars = True
+        request.useful += len(data)
         # Whoever waits for it keeps it, too; but what others hang on is kept before them, in any case.
         if not self.fetcher.give(block, giver) or block.cid.codec != RAW:
             await self._batch.add(block)

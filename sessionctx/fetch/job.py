@@ -9,12 +9,15 @@ import attrs
 
 from sessionctx.content import CID, Block
 from sessionctx.errors import BadAnswer, PeerError, Stalled, Unreachable
+from sessionctx.fetch.early import EARLY
 from sessionctx.fetch.pool import Pool
 from sessionctx.fetch.stripe import Sweep
 from sessionctx.peers import Ask, Health, Record
 
-CAR_HOLDS: Final = 512 * 1024
-"""Bytes of a CAR that are held at a time, until they are stored."""
+BATCH: Final = 512 * 1024
+"""Bytes of blocks that go to the store together."""
+CAR_HOLDS: Final = BATCH + EARLY
+"""Bytes of a CAR that are held at a time: until they are stored, or until it is known what they are for."""
 PATIENCE: Final = 60.0
 """Seconds; a peer that rests for longer is not waited for."""
 MOST_TRIES: Final = 5

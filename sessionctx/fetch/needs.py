@@ -59,10 +59,9 @@ class Needs:
         self._count += 1
         job.number = self._count
         self._jobs[job] = None
-        spare, alike = self.spare, not (job.asks or job.covered or self._is_odd(job))
-        self.changed(job)
-        if spare and alike:
-            self.spare = spare - 1
+        alike = not (job.asks or job.covered or self._is_odd(job))
+        self.spare = self.spare - 1 if self.spare and alike else None
+        self._sort(job)
 
     def drop(self, job: Job) -> None:
         """Forget a job, if it is here: it is done, or given up."""
@@ -83,16 +82,7 @@ class Needs:
         if job in self._jobs:
             job.wake()
             self._unsort(job)
-            if not job.asks:
-                if not job.covered:
-                    insort(self.waiting, (job.number, job))
-                    if self._is_odd(job):
-                        self.odd[job] = None
-                return
-            if not job.car:  # which is not asked for twice: what it is late with is, block by block
-                if job.on_trial():
-                    self.trials[job] = None
-                heapq.heappush(self._moments, (job.late_at(), job.number, job))
+            self._sort(job)
 
     def wake(self, name: bytes | None = None) -> None:
         """Something has changed about the peers: let all jobs look again, or those for the block of that *name*."""
@@ -125,6 +115,17 @@ class Needs:
     @staticmethod
     def _is_odd(job: Job) -> bool:
         return bool(job.near or job.errors or job.car)
+
+    def _sort(self, job: Job) -> None:
+        if not job.asks:
+            if not job.covered:
+                insort(self.waiting, (job.number, job))
+                if self._is_odd(job):
+                    self.odd[job] = None
+        elif not job.car:  # which is not asked for twice: what it is late with is, block by block
+            if job.on_trial():
+                self.trials[job] = None
+            heapq.heappush(self._moments, (job.late_at(), job.number, job))
 
     def _unsort(self, job: Job) -> None:
         at = bisect_left(self.waiting, (job.number,))

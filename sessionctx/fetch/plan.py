@@ -8,8 +8,8 @@ bring sooner, even if that one has to be waited for.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
-from operator import attrgetter
+from itertools import filterfalse, islice
+from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
 from sessionctx.fetch.job import Job
@@ -29,6 +29,8 @@ SHORTEST: Final = 1e-6
 """Seconds that a job takes at least."""
 
 _NUMBER: Final = attrgetter("number")
+_JOB: Final = itemgetter(1)
+"""Of a place in the order of need."""
 
 
 class Grant(NamedTuple):
@@ -61,11 +63,12 @@ def assign(needs: Needs, pool: Pool, *, room: float, now: float, hedges: bool) -
         turn.double(needs.overdue, hedges=hedges)
     tried = list(needs.trials)
     last = needs.waiting[-1][1] if needs.waiting else None
-    if last is not None and pool.known and not last.car and turn.try_out(pool.explorable(), last):
+    unknown = pool.explorable()
+    if unknown is not None and last is not None and not last.car and pool.known and turn.try_out(unknown, last):
         tried.append(last)
     turn.hand_out(needs)
-    if pool.known and tried:
-        turn.one_by_one([job for job in tried if job is needs.first], known=True)
+    if tried and pool.known and (first := needs.first) in tried:
+        turn.one_by_one([first], known=True)
     if last_ones and pool.known and not needs.waiting:
         turn.end_game(needs)
     turn.undo()
@@ -102,15 +105,17 @@ class _Turn:
 
     def _join(self, found: Iterable[Standing]) -> bool:
         """Let those of *found* take part that do not yet; return whether there are any."""
-        seen, full = self._looked_at, self._line_is_full if self._given else None
-        new = [each for each in found if each.room and each not in seen and not (full and full(each))]
-        for standing in new:
+        seen, given, any_new = self._looked_at, self._given, False
+        for standing in found:
+            if not standing.room or standing in seen or (given and self._line_is_full(standing)):
+                continue
             if standing.vague:
                 self._pool.refresh(standing, self._now)
             seen.add(standing)
             self._likely.append(standing)
             self._free[standing] = standing.room
-        return bool(new)
+            any_new = True
+        return any_new
 
     def double(self, late: Iterable[Job], *, hedges: bool) -> None:
         """Send another request for each job whose requests are dead or crawl, and for a late one if *hedges*."""
@@ -128,9 +133,9 @@ class _Turn:
                 self._grant(job, best, hedge=not given_up)
                 hedges = hedges and given_up
 
-    def try_out(self, unknown: Standing | None, job: Job) -> bool:
+    def try_out(self, unknown: Standing, job: Job) -> bool:
         """Try the *unknown* peer with *job*, if that takes nobody's place; return whether it is done."""
-        if unknown is None or self._room < 2 or not job.may(unknown.record):
+        if self._room < 2 or not job.may(unknown.record):
             return False
         self._join([unknown])
         if unknown in self._free:
@@ -196,7 +201,7 @@ class _Turn:
             if ahead >= count:
                 self.spare = ahead - count
                 return
-            alike = (job for _, job in needs.waiting if job not in apart)
+            alike = filterfalse(apart.__contains__, map(_JOB, needs.waiting))
             job = next((job for job in islice(alike, ahead, None) if job.may(best.record)), None)
             if job is None:  # it lacks all of them: that leaves them to the others
                 del self._free[best]
@@ -211,7 +216,8 @@ class _Turn:
         best: Standing | None = None
         least = float("inf")
         for standing in self._free:
-            seconds = standing.outlook.expected(size)
+            outlook = standing.outlook
+            seconds = (outlook.start + size * outlook.per_byte) * outlook.tries
             if best is None or seconds < least:
                 best, least = standing, seconds
         assert best is not None
@@ -219,14 +225,15 @@ class _Turn:
 
     def _done_before(self, seconds: float, size: float) -> int:
         """Return how many jobs the busy peers will have done before."""
-        count = 0
+        count, free = 0, self._free
         for standing in self._likely:
-            if standing not in self._free:
+            if standing not in free:
                 outlook = standing.outlook
-                each = size * outlook.per_byte
-                ahead = seconds - (outlook.start + each) * outlook.tries
+                tries = outlook.tries
+                each = size * outlook.per_byte * tries
+                ahead = seconds - outlook.start * tries - each
                 if ahead > 0:
-                    count += 1 + int(ahead / max(each * outlook.tries, SHORTEST))
+                    count += 1 + int(ahead / max(each, SHORTEST))
         return count
 
     def _soonest(self, job: Job, *, free: bool = False, known: bool = False) -> Standing | None:
@@ -272,8 +279,8 @@ class _Turn:
         self._free[best] -= 1
         line = best.record.line
         self._given[line] = self._given.get(line, 0) + 1
-        for each in [each for each in self._free if each.record.line is line]:
-            if not self._free[each] or self._line_is_full(each):
+        for each in tuple(self._free):
+            if each.record.line is line and (not self._free[each] or self._line_is_full(each)):
                 self._close(each)
 
     def _close(self, standing: Standing) -> None:

@@ -18,7 +18,7 @@ import attrs
 from sessionctx.fetch.window import window
 from sessionctx.peers import Health, Outlook, Record, Typical, outlook, typical
 
-MOMENT: Final = 0.001
+MOMENT: Final = 0.005
 """Seconds between two looks for peers that are silent, at least."""
 BEAM: Final = 4
 """How many of the peers that are free, and of those that are busy, a turn looks at."""
@@ -240,8 +240,9 @@ class Pool:
         insort(standing.row, standing.place)
 
     def _leave_row(self, standing: Standing) -> None:
-        if standing.row is not None and standing.place is not None:
-            del standing.row[bisect_left(standing.row, standing.place)]
+        row, place = standing.row, standing.place
+        if row is not None and place is not None:
+            del row[bisect_left(row, place)]
             standing.row = standing.place = None
 
     def _displace(self, standing: Standing) -> None:

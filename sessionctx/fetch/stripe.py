@@ -113,6 +113,10 @@ class Sweep:
         """Whether all that hangs below this multihash is part of it, whether that block itself has come or not."""
         return name in self._run_of or (name in self._seen and self.exact and self.follow is everything)
 
+    def has(self, name: bytes) -> bool:
+        """Whether the block with this multihash is part of it, and has come."""
+        return name in self._seen
+
     @property
     def done(self) -> bool:
         """Whether nothing is missing."""

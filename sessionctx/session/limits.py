@@ -48,7 +48,7 @@ class Limits:
     """The same to any one endpoint (scheme, host, port)."""
     memory: int | None = _bound(0)
     """Bytes of content on their way at one time: the blocks that are being fetched, by their expected sizes, and of
-    each CAR what it holds at a time (512 KiB). One request is always allowed. What callers hold is theirs: see
+    each CAR what it may hold at a time (768 KiB). One request is always allowed. What callers hold is theirs: see
     *ahead_bytes* of what they call."""
 
     def __attrs_post_init__(self) -> None:

@@ -46,6 +46,10 @@ class CarBlocks:
     def close(self) -> None:
         self._file.close()
 
+    def place(self, cid: CID) -> tuple[int, int]:
+        """Where the bytes of a block begin, and how many they are."""
+        return self._places[cid.multihash]
+
     def read(self, at: int, size: int) -> bytes:
         return os.pread(self._file.fileno(), size, at)
 
@@ -55,7 +59,7 @@ class CarBlocks:
             return Block.vouched(cid, cid.digest)
         if cid.multihash not in self._places:
             raise BlockNotFound(f"{cid} is not in the CAR")
-        return Block.vouched(cid, self.read(*self._places[cid.multihash]))
+        return Block.vouched(cid, self.read(*self.place(cid)))
 
     async def has(self, cid: CID) -> bool:
         await trio.lowlevel.checkpoint()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import selectors
-import shutil
 import socket
 import statistics
 import subprocess
@@ -18,25 +17,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter
 
 import attrs
 import trio
 
 from tests.bench.harness import Row, bench
+from tests.bench.nginx import INSTALLED, Address, nginx
 
 KIB, MIB, MB = 1024, 1 << 20, 1e6
 CONNECTIONS, ROUNDS = 8, 3
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
-_NGINX = """
-daemon off; master_process off; pid nginx.pid; error_log stderr crit;
-events {{ worker_connections 256; }}
-http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
-  client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; uwsgi_temp_path t; scgi_temp_path t;
-  server {{ listen 127.0.0.1:{port}; root {root}; }} }}
-"""
-
-Address = tuple[str, int]
 
 
 # --- load
@@ -119,31 +110,6 @@ def ours(store: Path, *options: str) -> Iterator[Address]:
             process.terminate()
 
 
-@contextmanager
-def nginx(root: Path) -> Iterator[Address]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = free.getsockname()
-    with tempfile.TemporaryDirectory() as name:
-        config = Path(name, "nginx.conf")
-        config.write_text(_NGINX.format(port=address[1], root=root))
-        with subprocess.Popen(["nginx", "-p", name, "-c", str(config)], stderr=subprocess.DEVNULL) as process:
-            try:
-                wait_for(address)
-                yield address
-            finally:
-                process.terminate()
-
-
-def wait_for(address: Address) -> None:
-    for _ in range(100):
-        with socket.socket() as sock:
-            if not sock.connect_ex(address):
-                return
-        sleep(0.05)
-    raise RuntimeError("nginx did not start")
-
-
 # --- the bench
 
 
@@ -199,7 +165,7 @@ def serve(quick: bool) -> Iterator[Row]:
             "ours": stack.enter_context(ours(folder / "store")),
             "2 workers": stack.enter_context(ours(folder / "store", "--workers", "2")),
         }
-        if shutil.which("nginx"):
+        if INSTALLED:
             servers["nginx"] = stack.enter_context(nginx(folder))
         else:
             sys.stderr.write("nginx is not installed, so there is nothing to compare with\n")
