@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 import attrs
 import trio
@@ -13,8 +12,6 @@ from sessionctx.blocks.on_storage.index import Index
 from sessionctx.blocks.on_storage.objects import Objects
 from sessionctx.blocks.on_storage.rows import KEY, ROW, newest, place_in, position
 from sessionctx.blocks.on_storage.writer import new_number
-
-_SHARD: Final = forms.SHARD_PAGES * forms.PAGE
 
 
 @attrs.define(eq=False)
@@ -33,7 +30,7 @@ class _Shards:
         """Take the next rows, and write what is full."""
         self.rows += len(rows) // ROW
         self._waiting += rows if self.wanted else b""
-        while len(self._waiting) >= _SHARD:
+        while len(self._waiting) >= forms.shard_bytes():
             await self._write()
 
     async def finish(self, seq: int) -> None:
@@ -46,8 +43,8 @@ class _Shards:
         await self.objects.write(names.base(seq), forms.encode_base(base), new=True)
 
     async def _write(self) -> None:
-        data = bytes(self._waiting[:_SHARD])
-        del self._waiting[:_SHARD]
+        data = bytes(self._waiting[: forms.shard_bytes()])
+        del self._waiting[: len(data)]
         for at in range(0, len(data), forms.PAGE):
             page = data[at : at + forms.PAGE]
             self.fences.append(forms.fence_of(page))
