@@ -131,7 +131,9 @@ class Index:
             except _Moved:
                 anew = True
             else:
-                self.state, self.looked = state, now  # at once: nobody sees a state that is older than one before
+                self.state = state  # at once: nobody sees a state that is older than one before
+                if more is not None:
+                    self.looked = now
                 return more is not None
         raise self._damaged(f"the entry {self.state.seq + 1} of its log is missing")
 
