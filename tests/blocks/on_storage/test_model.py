@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from contextlib import AsyncExitStack
 from unittest import mock
@@ -35,7 +36,23 @@ STEPS = st.one_of(
     st.tuples(st.just("crash"), nodes),
     st.tuples(st.just("pass"), st.sampled_from([1.0, 700.0, HOUR])),
     st.tuples(st.just("break"), nodes, st.integers(0, 4), st.booleans()),
+    st.tuples(st.just("race")),
+    st.tuples(st.just("race")),
+    st.tuples(st.just("collect_in_a_race"), nodes),
 )
+
+
+def with_(kept: frozenset, batch: dict) -> frozenset:
+    """What is kept after a batch."""
+    return (kept | {cid for cid, there in batch.items() if there}) - {cid for cid, there in batch.items() if not there}
+
+
+def orders(kept: frozenset, one: list, other: list) -> set[frozenset]:
+    """What can be kept after the batches of two, in any order between them."""
+    if not one and not other:
+        return {kept}
+    first = orders(with_(kept, one[0]), one[1:], other) if one else set()
+    return first | (orders(with_(kept, other[0]), one, other[1:]) if other else set())
 
 
 @attrs.define
@@ -63,12 +80,7 @@ class Machine:
 
     def after(self, node: int, batches: int) -> frozenset:
         """What would be kept if so many batches of this node were written now."""
-        kept = self.kept
-        for batch in self.waiting[node][:batches]:
-            kept = (kept | {cid for cid, there in batch.items() if there}) - {
-                c for c, there in batch.items() if not there
-            }
-        return kept
+        return functools.reduce(with_, self.waiting[node][:batches], self.kept)
 
     async def look(self) -> frozenset:
         """What a node shows that was not there before."""
@@ -131,6 +143,25 @@ class Machine:
             await self.stores[node].gc(grace=HOUR)
         except StoreError:
             await self.failed(node)
+
+    async def race(self) -> None:
+        """Both sync at once: it is as if the batches of both had been written one by one."""
+        if any(line.fails_in is not None for line in self.lines):
+            return
+        async with trio.open_nursery() as nursery:
+            for store in self.stores:
+                nursery.start_soon(store.sync)
+        seen = await self.look()
+        assert seen in orders(self.kept, self.waiting[0], self.waiting[1])
+        self.kept, self.waiting = seen, [[{}], [{}]]
+
+    async def collect_in_a_race(self, node: int) -> None:
+        """One collects garbage while the other syncs."""
+        if self.waiting[node] != [{}] or any(line.fails_in is not None for line in self.lines):
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(functools.partial(self.stores[node].gc, grace=HOUR))
+            nursery.start_soon(self.sync, 1 - node)
 
     async def crash(self, node: int) -> None:
         self.lines[node].fails_in = None
