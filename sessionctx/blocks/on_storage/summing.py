@@ -10,6 +10,7 @@ import trio
 from sessionctx.blocks.on_storage import forms, names
 from sessionctx.blocks.on_storage.index import Index
 from sessionctx.blocks.on_storage.objects import Objects
+from sessionctx.blocks.on_storage.packs import OVERHEAD
 from sessionctx.blocks.on_storage.rows import KEY, ROW, newest, place_in, position
 from sessionctx.blocks.on_storage.writer import new_number
 
@@ -54,10 +55,10 @@ class _Shards:
 
 
 async def sum_up(objects: Objects, index: Index) -> tuple[dict[int, int], bool]:
-    """Write a base of what is in the log, unless there is one, and return the live bytes of each object.
+    """Write a base of what is in the log, unless there is one, and return how much of each object is live.
 
-    What is in an object and not live is hidden: deleted, or put elsewhere. And return whether that was the whole log:
-    it is taken in as far as the memory for it goes.
+    That is in bytes, with what it takes to keep each block; what is not live is hidden: deleted, or put elsewhere. And
+    return whether that was the whole log: it is taken in as far as the memory for it goes.
     """
     complete = await index.refresh(anew=True, partly=True)
     base, seq, runs = index.state.base, index.state.seq, tuple(index.state.runs)
@@ -77,10 +78,10 @@ async def sum_up(objects: Objects, index: Index) -> tuple[dict[int, int], bool]:
 
 
 def _merged(parts: Iterable[bytes], live: dict[int, int]) -> bytes:
-    """Return the rows of what is kept, and count its bytes into *live*."""
+    """Return the rows of what is kept, and count it into *live*."""
     kept: list[bytes] = []
     for row in newest(parts):
         if (place := place_in(row)) is not None:
             kept.append(row)
-            live[place.object] = live.get(place.object, 0) + place.length
+            live[place.object] = live.get(place.object, 0) + place.length + OVERHEAD
     return b"".join(kept)
