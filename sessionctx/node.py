@@ -154,9 +154,8 @@ async def _open(
         async with _behind(MemoryBlockstore(max_bytes=None if url is None else _CACHE), url) as store:
             yield over(store)
         return
-    grace = GRACE if url is None else 0.0  # nothing in a cache is safe from what comes later
     async with (
-        DiskBlockstore.open(Path(path) / STORE_NAME, max_bytes=max_bytes, grace=grace) as kept,
+        DiskBlockstore.open(Path(path) / STORE_NAME, max_bytes=max_bytes) as kept,
         _behind(kept, url) as store,
     ):
         priors = Priors(Path(path) / PRIORS_NAME)

@@ -19,11 +19,11 @@ class TestInMemory(BlockstoreContract):
 
 
 class TestWrittenAtOnce(BlockstoreContract):
-    """Every batch is full with the first block, and every block is large: all comes from the storage."""
+    """Batches are full with few blocks: most of them come from the storage."""
 
     @pytest.fixture(params=[0, 10**9], ids=["as blocks", "in packs"])
     async def store(self, request):
-        async with StorageBlockstore.open(MemoryStorage(), pack_bytes=1, large=request.param) as store:
+        async with StorageBlockstore.open(MemoryStorage(), pack_bytes=2000, large=request.param) as store:
             yield store
 
 
@@ -45,7 +45,7 @@ class TestBehindACache(BlockstoreContract):
     @pytest.fixture
     async def store(self, tmp_path):
         async with (
-            DiskBlockstore.open(tmp_path / "cache", max_bytes=100_000, grace=0.0) as cache,
+            DiskBlockstore.open(tmp_path / "cache", max_bytes=100_000) as cache,
             StorageBlockstore.open(MemoryStorage()) as home,
         ):
             yield TieredBlockstore([cache, home])
