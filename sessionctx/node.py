@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+import functools
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from os import PathLike
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from sessionctx import session
-from sessionctx.blocks import GRACE, Audit, Blockstore, Collected, DiskBlockstore, MemoryBlockstore, NetworkBlocks, Pins
+from sessionctx.blocks import (
+    GRACE,
+    Audit,
+    Blockstore,
+    Collected,
+    DiskBlockstore,
+    MemoryBlockstore,
+    NetworkBlocks,
+    Pins,
+    StorageBlockstore,
+    TieredBlockstore,
+)
 from sessionctx.dag import Dag, Files
 from sessionctx.errors import StoreError
 from sessionctx.fetch import Priors
 from sessionctx.session import Limits, PeerLike, by_address
+from sessionctx.storage import open_storage
 from sessionctx.transports import Router, Routing
 
 STORE_NAME = "blocks.sqlite3"
 """What the store file in a node's folder is called."""
 PRIORS_NAME = "peers.json"
 """What the file there is called that keeps what was learnt of peers, by their addresses without credentials."""
+_CACHE: Final = 64 * 1024 * 1024
+"""Bytes of blocks that are held in memory of those in a storage, where there is no folder for them."""
 
 
 @attrs.frozen(eq=False)
@@ -67,6 +83,7 @@ class Node:
         routers: Iterable[str | Routing] = (),
         limits: Limits | None = None,
         max_bytes: int | None = None,
+        store: str | None = None,
     ) -> AbstractAsyncContextManager[Node]:
         """Open a node: ``async with Node.open("./data") as node:``.
 
@@ -80,8 +97,11 @@ class Node:
             max_bytes: of blocks that the folder may hold; no bound by default. What would carry it above has the least
                 recently used blocks evicted that no pin leads to. If that is not enough, what is fetched is not kept,
                 and what is added or put raises :exc:`~sessionctx.errors.StoreFull`.
+            store: the URL of a storage that keeps the blocks, for many nodes: ``s3://bucket/blocks``, for one. See
+                `StorageBlockstore`. Then the folder is a cache of it, or else up to 64 MiB of memory.
 
         Raises:
+            InvalidLocation: *store* is no URL of a storage.
             InvalidPeer: the address of a router is none.
             ValueError: *max_bytes* is negative, or there is no folder.
 
@@ -91,7 +111,9 @@ class Node:
         """
         if path is None and max_bytes is not None:
             raise ValueError("max_bytes= is for blocks on the disk; name a folder, too")
-        return _open(path, tuple(by_address(peers).values()), tuple(routers), limits, max_bytes)
+        asked = tuple(by_address(peers).values())
+        over = functools.partial(cls.over, peers=asked, routers=tuple(routers), limits=limits)
+        return _open(path, store, over, max_bytes)
 
     @property
     def pins(self) -> Pins:
@@ -125,20 +147,30 @@ class Node:
 
 @asynccontextmanager
 async def _open(
-    path: str | PathLike[str] | None,
-    peers: tuple[PeerLike, ...],
-    routers: tuple[str | Routing, ...],
-    limits: Limits | None,
-    max_bytes: int | None,
+    path: str | PathLike[str] | None, url: str | None, over: Callable[..., Node], max_bytes: int | None
 ) -> AsyncGenerator[Node, None]:
     session.require_trio("Node.open")
     if path is None:
-        yield Node.over(MemoryBlockstore(), peers=peers, routers=routers, limits=limits)
+        async with _behind(MemoryBlockstore(max_bytes=None if url is None else _CACHE), url) as store:
+            yield over(store)
         return
-    async with DiskBlockstore.open(Path(path) / STORE_NAME, max_bytes=max_bytes) as store:
+    async with (
+        DiskBlockstore.open(Path(path) / STORE_NAME, max_bytes=max_bytes) as kept,
+        _behind(kept, url) as store,
+    ):
         priors = Priors(Path(path) / PRIORS_NAME)
         await priors.load()
         try:
-            yield Node.over(store, peers=peers, routers=routers, priors=priors, limits=limits)
+            yield over(store, priors=priors)
         finally:
             await priors.save()
+
+
+@asynccontextmanager
+async def _behind(store: Blockstore, url: str | None) -> AsyncGenerator[Blockstore]:
+    """Give *store*; or, as one, it as the cache and the blocks in the storage at *url*."""
+    if url is None:
+        yield store
+        return
+    async with open_storage(url) as storage, StorageBlockstore.open(storage) as home:
+        yield TieredBlockstore([store, home])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Final, Protocol, cast, runtime_checkable
 
@@ -82,11 +83,24 @@ def _is_caching(kind: type) -> bool:
 
 async def keep_copy(store: Blockstore, block: Block) -> None:
     """Keep a copy of a block that others have, unless all that the store may hold has to stay."""
-    try:
+    with _unless_bound():
         if _is_caching(type(store)):
             await cast("Caching", store).cache((block,))
         else:
             await store.put(block)
+
+
+async def keep_copies(store: Blockstore, blocks: Iterable[Block]) -> None:
+    """Keep copies of *blocks*, as `keep_copy` does: of all of them, or maybe of none."""
+    with _unless_bound():
+        await caches_with(store)(blocks)
+
+
+@contextmanager
+def _unless_bound() -> Generator[None]:
+    """Go on where a store holds as much as it may; a full disk is an error all the same."""
+    try:
+        yield
     except StoreFull as error:
         if error.max_bytes is None:
             raise

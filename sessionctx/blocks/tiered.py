@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from sessionctx.blocks.base import Blockstore, batches, caches_with, inline_block, keep_copy, not_found, turn
+from sessionctx.blocks.base import (
+    Blockstore,
+    batches,
+    caches_with,
+    inline_block,
+    keep_copies,
+    keep_copy,
+    not_found,
+    turn,
+)
 from sessionctx.blocks.pins import Pins, pins_of
 from sessionctx.blocks.upstream import Upstream, upstream_of
 from sessionctx.content import CID, Block
@@ -18,7 +27,7 @@ class TieredBlockstore:
     - `get` and `has` ask the stores in order and stop at the first that has it. What was found further down is copied
       into the first store, as well as that can be done: if it cannot, the block is returned all the same.
     - `put`, `put_many` and `delete` go to **every** store, home first. So a block is kept once put returns, whatever
-      the caches forget. So does `cache`.
+      the caches forget: they are given copies, and one that may hold no more is no error. So does `cache`.
 
     A store that fails is an error here, too: a :exc:`~sessionctx.errors.StoreError` is never taken for "not here".
     The stores stay yours: open and close them. :exc:`ValueError` without any.
@@ -64,17 +73,19 @@ class TieredBlockstore:
         return False
 
     async def put(self, block: Block) -> None:
-        """Keep the block in every store, home first."""
+        """Keep the block at home, and a copy in every cache that has room for it."""
         await turn("TieredBlockstore.put")
-        for tier in reversed(self._tiers):
-            await tier.put(block)
+        await self._tiers[-1].put(block)
+        for cache in reversed(self._tiers[:-1]):
+            await keep_copies(cache, (block,))
 
     async def put_many(self, blocks: Iterable[Block]) -> None:
-        """Keep all of them in every store, home first. They are taken batch by batch, so there may be very many."""
+        """Keep all of them, as `put` does. They are taken batch by batch, so there may be very many."""
         await turn("TieredBlockstore.put_many")
         for batch in batches(blocks):
-            for tier in reversed(self._tiers):
-                await tier.put_many(batch)
+            await self._tiers[-1].put_many(batch)
+            for cache in reversed(self._tiers[:-1]):
+                await keep_copies(cache, batch)
 
     async def cache(self, blocks: Iterable[Block]) -> None:
         """Keep copies of blocks that others have in every store, as each keeps such; for as long as there is room."""

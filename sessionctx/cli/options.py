@@ -25,21 +25,37 @@ class Settings:
     """What the common options say, wherever on the command line they stand."""
 
     output: Output = attrs.field(factory=Output)
-    store: Path | None = None
+    store: str | None = None
+    cache: Path | None = None
     routers: tuple[str, ...] = ()
     max_bytes: int | None = None
 
     def open_node(self) -> AbstractAsyncContextManager[Node]:
         """The node over the store, with the routers and the bound that were given."""
-        return Node.open(self.store_path(), routers=self.routers, max_bytes=self.max_bytes)
+        url = self.store_url()
+        if url is None:
+            return Node.open(self.store_path(), routers=self.routers, max_bytes=self.max_bytes)
+        if self.cache is None and self.max_bytes is not None:
+            raise click.UsageError("--max-bytes is for blocks on the disk; --store is a URL, so add --cache FOLDER")
+        return Node.open(self.cache, store=url, routers=self.routers, max_bytes=self.max_bytes)
+
+    def store_url(self) -> str | None:
+        """The URL of the store; None if it is in a folder."""
+        place = self.store_place()
+        return place if "://" in place else None
 
     def store_path(self) -> Path:
-        """The folder of the node's store: ``--store``, ``SESSIONCTX_STORE``, or the user's own."""
-        if self.store is not None:
-            return self.store
-        if chosen := os.environ.get("SESSIONCTX_STORE"):
-            return Path(chosen)
-        return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "sessionctx"
+        """The folder of the store. :exc:`click.UsageError` if it is in none."""
+        place = self.store_place()
+        if "://" in place:
+            raise click.UsageError("this is for a store in a folder, and --store is a URL")
+        return Path(place)
+
+    def store_place(self) -> str:
+        """Where the store is: ``--store``, ``SESSIONCTX_STORE``, or the user's own folder."""
+        if chosen := self.store or os.environ.get("SESSIONCTX_STORE"):
+            return chosen
+        return os.fspath(Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "sessionctx")
 
 
 def settings() -> Settings:
@@ -65,9 +81,16 @@ def common(command: F) -> F:
         flag(
             "--store",
             into="store",
+            metavar="FOLDER|URL",
+            help="Where blocks are kept: a folder, or s3://bucket/blocks, say. Default: $SESSIONCTX_STORE, or"
+            " ~/.local/share/sessionctx.",
+        ),
+        flag(
+            "--cache",
+            into="cache",
             type=click.Path(path_type=Path),
             metavar="FOLDER",
-            help="Where blocks are kept. Default: $SESSIONCTX_STORE, or ~/.local/share/sessionctx.",
+            help="Where copies are kept of blocks whose store is a URL. Default: in memory.",
         ),
         flag("--no-progress", into="output.progress", to=False, is_flag=True, help="Show no live progress."),
         flag("-v", "--verbose", into="output.verbose", count=True, help="Log to stderr; twice for more."),

@@ -89,7 +89,8 @@ async def _serve(
     with session.begin(peers=peer, name="serve"):  # one for all requests: what is learnt of peers stays known
         async with chosen.open_node() as node, trio.open_nursery() as nursery:
             fetches = bool(peer or chosen.routers)
-            app = serve.gateway(node.blocks if fetches else node.store, ahead=32 if fetches else 4, trustless=trustless)
+            ahead = 32 if fetches or chosen.store_url() else 4
+            app = serve.gateway(node.blocks if fetches else node.store, ahead=ahead, trustless=trustless)
             for wrap in wrappers:
                 app = wrap(app)
             shared = [sock.dup() for sock in team.socks]
@@ -106,7 +107,8 @@ def _words(chosen: Settings, peer: tuple[str, ...], fault: tuple[str, ...], *, t
     words = [word for name, values in several.items() for value in values for word in (name, value)]
     bound = [] if chosen.max_bytes is None else ["--max-bytes", str(chosen.max_bytes)]
     flags = [*bound, *["--trustless"] * trustless, *["-v"] * chosen.output.verbose]
-    return ["serve", "--quiet", "--store", os.fspath(chosen.store_path()), *words, *flags]
+    cache = [] if chosen.cache is None else ["--cache", os.fspath(chosen.cache)]
+    return ["serve", "--quiet", "--store", chosen.store_place(), *cache, *words, *flags]
 
 
 async def _with_stdin(end: Callable[[], None]) -> None:

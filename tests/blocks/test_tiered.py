@@ -106,5 +106,18 @@ async def test_copies_stay_copies_in_every_tier(tmp_path, some_blocks):
         assert await tiers.get(first.cid) == first  # from home, and copied up again
         assert [await top.has(each.cid) for each in (first, second)] == [True, False]
         await tiers.put(second)
-        with pytest.raises(StoreFull):
-            await tiers.put(first)
+        await tiers.put_many([first])
+        assert [await top.has(each.cid) for each in (first, second)] == [True, False]
+
+
+async def test_a_cache_that_may_hold_no_more_is_no_error_and_home_has_it(tmp_path, some_blocks):
+    first, second = some_blocks(2)
+    home = MemoryBlockstore()
+    async with DiskBlockstore.open(tmp_path / "store", max_bytes=len(first.data)) as top:
+        await top.put(first)  # in its care, so it stays
+        tiers = TieredBlockstore([top, home])
+        await tiers.put(second)
+        await tiers.put_many([first, second])
+        assert await top.has(first.cid)
+        assert not await top.has(second.cid)
+        assert home.statistics().blocks == 2

@@ -6,7 +6,7 @@ it, and since a node may still hold to an older base. The storage's own clock sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -118,6 +118,10 @@ def sparse_of(entry: Entry, live: Mapping[int, int], pack_bytes: int) -> Sparse 
     return Sparse(entry.path, number, entry.size, holes) if holes or entry.size < pack_bytes // 4 else None
 
 
+def _is_worth_it(packs: Sequence[Sparse]) -> bool:
+    return len(packs) > 1 or any(pack.holes for pack in packs)
+
+
 @attrs.define(eq=False)
 class _Moving:
     """Writes what is live in several packs as one."""
@@ -128,9 +132,11 @@ class _Moving:
     cleared: Cleared
     pack_bytes: int
 
-    async def all(self, packs: Iterable[Sparse]) -> None:
-        """Write again what is left of *packs*, unless that is one pack for one."""
+    async def all(self, packs: Sequence[Sparse]) -> None:
+        """Write again what is left of *packs*, unless that is one pack for one; as far as the log has room for it."""
         batch, of = Batch(), list[Sparse]()
+        if not _is_worth_it(packs):
+            return
         for pack in packs:
             moved = await self._live(pack)
             if batch.size + moved.size > self.pack_bytes or len(batch.done) + len(moved.done) > forms.MAX_ROWS:
@@ -141,7 +147,7 @@ class _Moving:
         await self._write(batch, of)
 
     async def _write(self, batch: Batch, of: Sequence[Sparse]) -> None:
-        if len(of) > 1 or any(pack.holes for pack in of):
+        if _is_worth_it(of) and self.index.has_room(len(batch.done)):
             await self.writer.write(batch)
             self.cleared.moved += len(batch.done)
 

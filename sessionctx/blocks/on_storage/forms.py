@@ -93,6 +93,11 @@ class Base:
         return check_of(data) == self.checks[page * _CHECK : (page + 1) * _CHECK]
 
 
+def shard_bytes() -> int:
+    """Return how many bytes an object of a base has, but the last."""
+    return SHARD_PAGES * PAGE
+
+
 def check_of(page: bytes) -> bytes:
     """Return the eight bytes that tell a damaged page."""
     return hashlib.blake2b(page, digest_size=_CHECK).digest()

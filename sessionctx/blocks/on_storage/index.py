@@ -21,7 +21,7 @@ import trio
 
 from sessionctx.blocks.on_storage import forms, names
 from sessionctx.blocks.on_storage.objects import Objects
-from sessionctx.blocks.on_storage.rows import Place, find, place_in
+from sessionctx.blocks.on_storage.rows import ROW, Place, find, place_in
 from sessionctx.blocks.on_storage.state import State
 from sessionctx.blocks.on_storage.together import each
 from sessionctx.errors import StoreCorrupt, StoreError
@@ -123,17 +123,20 @@ class Index:
 
     async def _refresh(self, *, anew: bool, partly: bool) -> bool:
         now = trio.current_time()
+        why = ""
         for _ in range(3):
             try:
                 state = await self._newest() if anew else self.state
                 while (more := await self._follow(state, partly=partly)) is True:
                     pass
-            except _Moved:
-                anew = True
+            except _Moved as error:
+                anew, why = True, str(error)
             else:
-                self.state, self.looked = state, now  # at once: nobody sees a state that is older than one before
+                self.state = state  # at once: nobody sees a state that is older than one before
+                if more is not None:
+                    self.looked = now
                 return more is not None
-        raise self._damaged(f"the entry {self.state.seq + 1} of its log is missing")
+        raise self._damaged(why)
 
     async def _newest(self) -> State:
         """Return the state to go on from: what the newest base says, or what is here, if that is no older."""
@@ -151,8 +154,9 @@ class Index:
         """Take in the next entries, and return whether there may be more; None if there is no memory for them."""
         found = await self._objects.files(names.LOG, after=names.log(state.seq), most=_TOGETHER)
         seqs = [seq for entry in found if (seq := names.seq_of(entry.path)) is not None]
-        if seqs != [*range(state.seq + 1, state.seq + 1 + len(seqs))]:
-            raise _Moved
+        for expected, seq in enumerate(seqs, state.seq + 1):
+            if seq != expected:
+                raise _Moved(f"the entry {expected} of its log is missing")
         entries: dict[int, forms.Entry] = {}
 
         async def read(seq: int) -> None:
@@ -167,6 +171,10 @@ class Index:
             state.apply(entries[seq].rows)
         return len(seqs) == _TOGETHER
 
+    def has_room(self, rows: int) -> bool:
+        """Whether so many rows more leave half of the memory for them to others."""
+        return self.state.held + rows * ROW <= self._memory // 2
+
     def _check_room(self, state: State, rows: bytes) -> None:
         if state.held + len(rows) > self._memory:
             raise StoreError(
@@ -176,7 +184,7 @@ class Index:
 
     def _decoded(self, decode: Callable[[bytes], T], path: str, data: bytes | None) -> T:
         if data is None:
-            raise _Moved
+            raise _Moved(f"{path} is missing")
         try:
             return decode(data)
         except StoreCorrupt as error:

@@ -6,11 +6,15 @@ Source: ipld.io/specs/transport/car/carv2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
 from sessionctx.blocks.on_storage.rows import Place, key_of
 from sessionctx.content import Block, car, carindex, carv2
+
+OVERHEAD: Final = 78
+"""Bytes of a pack for each block, besides its own, in most cases: 38 for what is before it, 40 in the index."""
 
 
 @attrs.frozen

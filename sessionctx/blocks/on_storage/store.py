@@ -99,7 +99,7 @@ class StorageBlockstore:
         index = Index(objects, memory=index_memory)
         writer = Writer(objects, index, pack_bytes=pack_bytes, pack_blocks=forms.MAX_ROWS, large=large)
         store = StorageBlockstore(objects, index, writer, refresh=refresh, pack_bytes=pack_bytes)
-        await index.refresh()
+        await index.refresh(partly=True)  # where that is too little, all but gc() will say so
         try:
             yield store
             await store.sync()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 import attrs
 import trio
@@ -11,10 +10,9 @@ import trio
 from sessionctx.blocks.on_storage import forms, names
 from sessionctx.blocks.on_storage.index import Index
 from sessionctx.blocks.on_storage.objects import Objects
+from sessionctx.blocks.on_storage.packs import OVERHEAD
 from sessionctx.blocks.on_storage.rows import KEY, ROW, newest, place_in, position
 from sessionctx.blocks.on_storage.writer import new_number
-
-_SHARD: Final = forms.SHARD_PAGES * forms.PAGE
 
 
 @attrs.define(eq=False)
@@ -33,7 +31,7 @@ class _Shards:
         """Take the next rows, and write what is full."""
         self.rows += len(rows) // ROW
         self._waiting += rows if self.wanted else b""
-        while len(self._waiting) >= _SHARD:
+        while len(self._waiting) >= forms.shard_bytes():
             await self._write()
 
     async def finish(self, seq: int) -> None:
@@ -46,8 +44,8 @@ class _Shards:
         await self.objects.write(names.base(seq), forms.encode_base(base), new=True)
 
     async def _write(self) -> None:
-        data = bytes(self._waiting[:_SHARD])
-        del self._waiting[:_SHARD]
+        data = bytes(self._waiting[: forms.shard_bytes()])
+        del self._waiting[: len(data)]
         for at in range(0, len(data), forms.PAGE):
             page = data[at : at + forms.PAGE]
             self.fences.append(forms.fence_of(page))
@@ -57,10 +55,10 @@ class _Shards:
 
 
 async def sum_up(objects: Objects, index: Index) -> tuple[dict[int, int], bool]:
-    """Write a base of what is in the log, unless there is one, and return the live bytes of each object.
+    """Write a base of what is in the log, unless there is one, and return how much of each object is live.
 
-    What is in an object and not live is hidden: deleted, or put elsewhere. And return whether that was the whole log:
-    it is taken in as far as the memory for it goes.
+    That is in bytes, with what it takes to keep each block; what is not live is hidden: deleted, or put elsewhere. And
+    return whether that was the whole log: it is taken in as far as the memory for it goes.
     """
     complete = await index.refresh(anew=True, partly=True)
     base, seq, runs = index.state.base, index.state.seq, tuple(index.state.runs)
@@ -80,10 +78,10 @@ async def sum_up(objects: Objects, index: Index) -> tuple[dict[int, int], bool]:
 
 
 def _merged(parts: Iterable[bytes], live: dict[int, int]) -> bytes:
-    """Return the rows of what is kept, and count its bytes into *live*."""
+    """Return the rows of what is kept, and count it into *live*."""
     kept: list[bytes] = []
     for row in newest(parts):
         if (place := place_in(row)) is not None:
             kept.append(row)
-            live[place.object] = live.get(place.object, 0) + place.length
+            live[place.object] = live.get(place.object, 0) + place.length + OVERHEAD
     return b"".join(kept)
