@@ -23,6 +23,7 @@ _BUILT_IN: Final[dict[str, str]] = {
     "http": "http:open_http",
     "https": "http:open_http",
     "memory": "memory:open_memory",
+    "sftp": "sftp:open_sftp",
 }
 """Scheme: module of this folder, and its opener. Each is imported when it is used, with what it needs."""
 
