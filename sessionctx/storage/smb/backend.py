@@ -95,7 +95,7 @@ class SmbStorage:
 
     async def delete(self, path: str) -> None:
         """Delete a file, a link, or an empty folder."""
-        async with self._endpoint.request(self._at(path)):
+        async with self._endpoint.request(self._at(path, file=True)):
             await self._share.repeated(partial(self._delete, path))
 
     async def delete_many(self, paths: Iterable[str]) -> dict[str, SessionctxError]:
@@ -143,7 +143,7 @@ class SmbStorage:
         """Return *path*, if it can be one here."""
         self._share.wire(checked(path))
         if file and not path:
-            raise InvalidLocation(f"{self.public} is a folder, and no file", storage=self.public)
+            raise InvalidLocation(f"{self.public} is the storage itself, and nothing in it", storage=self.public)
         return path
 
     async def _delete(self, path: str, line: Line) -> None:

@@ -22,7 +22,7 @@ from sessionctx.storage.smb.seal import TAG, Seal
 
 IDLE: Final = 30.0
 """Seconds in which something has to come or go while an answer is awaited: else the server has stalled."""
-CREDITS: Final = 256
+CREDITS: Final = 512
 """Units that we want to be able to have in flight."""
 PART: Final = 1024 * 1024
 """The most bytes of one request: more gains nothing, and costs memory."""
@@ -72,6 +72,10 @@ class Pending:
     async def wait(self) -> None:
         """Return when it has been answered, or will not be any more."""
         await self._done.wait()
+
+    def withdraw(self) -> bool:
+        """Let it not go out, and return True, if it has not yet."""
+        return self.line.withdraw(self)
 
     def leave(self) -> None:
         """Nobody waits for it any more."""
@@ -138,6 +142,13 @@ class Line:
             self._more.set()
         return pending
 
+    def withdraw(self, pending: Pending) -> bool:
+        """Let *pending* not go out, and return True, if it has not yet."""
+        if pending in self._queue:
+            self._queue.remove(pending)
+            return True
+        return False
+
     async def run(self) -> None:
         """Carry what is posted, until the line breaks or `close` ends it. Raises nothing: `fault` says why it ended."""
         try:
@@ -159,7 +170,8 @@ class Line:
     # ---
 
     def _most(self, told: int) -> int:
-        return min(told, PART, max(self._credits, 16) // 2 * messages.UNIT if self.login.large else messages.UNIT)
+        granted = self._credits + sum(self._charge(pending.ask) for pending in self._sent.values())
+        return min(told, PART, max(granted // 4, 1) * messages.UNIT) if self.login.large else min(told, messages.UNIT)
 
     async def _guarded(self, part: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -249,7 +261,7 @@ class Line:
     def _take(self, reply: Reply) -> None:
         if reply.message_id == _NO_BREAK:
             return  # an oplock that breaks: we hold none
-        if reply.status in status.LOST and not reply.signed:
+        if reply.status in status.LOST:  # it need not be signed: the key may be forgotten, too
             raise PeerFailed("the server has ended the session")
         if not reply.interim:
             self._seal.check(reply.message, reply.message_id, signed=reply.signed)
@@ -265,9 +277,13 @@ class Line:
     # --- neither
 
     async def _watch(self) -> None:
+        """See to it that the server still answers, whatever else it may be busy with."""
         while True:
-            await trio.sleep_until(self._heard + IDLE)
+            await trio.sleep_until(self._heard + IDLE / 2)
             if not (self._sent or self._queue):
                 self._heard = trio.current_time()
-            elif trio.current_time() >= self._heard + IDLE:
+                continue
+            self.post(messages.echo())
+            await trio.sleep_until(self._heard + IDLE)
+            if trio.current_time() >= self._heard + IDLE:
                 raise Stalled(f"nothing came for {IDLE:.0f} s, and an answer is due")

@@ -17,7 +17,7 @@ from sessionctx.storage.smb import answers, messages, status
 from sessionctx.storage.smb.entries import entry_of, listed
 from sessionctx.storage.smb.line import Line
 from sessionctx.storage.smb.messages import Access, Options
-from sessionctx.storage.smb.share import Handle, Share
+from sessionctx.storage.smb.share import WAITS, Handle, Share
 
 PAGE: Final = 64 * 1024
 """Bytes of a page: some hundred entries."""
@@ -44,6 +44,8 @@ class SmbListing:
     _below: list[_Folder] = attrs.field(factory=list[_Folder], init=False)
     _begun: bool = attrs.field(default=False, init=False)
     """A page of this folder has come."""
+    _broken: int = attrs.field(default=0, init=False)
+    """How often the line broke since one came."""
 
     def __aiter__(self) -> Self:
         return self
@@ -70,11 +72,12 @@ class SmbListing:
         try:
             reply = await self._share.answer(pending, handle.path, status.MORE_FILES_NOT, status.NO_SUCH_FILE)
         except PeerError:
-            if handle.line.fault is None or self._begun:
+            if handle.line.fault is None or self._begun or self._broken == len(WAITS):
                 raise
+            self._broken += 1
             self._handle = await self._share.repeated(partial(open_folder, self._share, handle.path))
             return
-        self._begun = True
+        self._begun, self._broken = True, 0
         if reply.status == status.SUCCESS:
             for found in answers.found(reply):
                 self._take(found)

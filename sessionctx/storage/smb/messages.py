@@ -45,6 +45,7 @@ class Command(enum.IntEnum):
     READ = 8
     WRITE = 9
     CONTROL = 11
+    ECHO = 13
     FIND = 14
     SET = 17
 
@@ -136,6 +137,11 @@ def write(handle: bytes, offset: int, frame: bytearray) -> Ask:
 def flush(handle: bytes) -> Ask:
     """Let it be on the disk."""
     return ask(Command.FLUSH, struct.pack("<HHI16s", 24, 0, 0, handle))
+
+
+def echo() -> Ask:
+    """Say that you are there."""
+    return ask(Command.ECHO, struct.pack("<HH", 4, 0))
 
 
 def find(handle: bytes, room: int) -> Ask:

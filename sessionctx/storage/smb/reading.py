@@ -58,15 +58,22 @@ class SmbReader:
     async def __anext__(self) -> memoryview:
         while not self._over:
             try:
-                if self._at < self._end:
+                if not self._handle.is_open:  # it had to make way for another
+                    await self._open_again()
+                elif self._at < self._end:
                     return await self._piece()
-                self._check(await self._handle.close())
-                self._over = True
+                else:
+                    self._check(await self._handle.close())
+                    self._over = True
             except PeerError:
                 if self._handle.line.fault is None or self._broken == len(WAITS):
                     raise
                 await self._go_on()
         raise StopAsyncIteration
+
+    def let_go(self) -> None:
+        """Close the file; whoever reads on opens it anew, and sees whether it is still the same."""
+        self._handle.drop()
 
     def leave(self) -> None:
         """Nothing more is wanted."""
@@ -84,7 +91,7 @@ class SmbReader:
         data = answers.was_read(reply)[: part.length]
         if not data:
             raise self._changed()
-        if len(data) < part.length:
+        if len(data) < part.length and self._handle.is_open:
             self._window.appendleft(self._part(part.offset + len(data), part.length - len(data)))
         self._at += len(data)
         self._broken = 0
@@ -94,7 +101,7 @@ class SmbReader:
 
     def _ask(self) -> None:
         """Have as much in flight as there may be."""
-        while self._asked < self._end and len(self._window) < IN_FLIGHT:
+        while self._handle.is_open and self._asked < self._end and len(self._window) < IN_FLIGHT:
             length = min(self._handle.line.most_read, self._end - self._asked)
             self._window.append(self._part(self._asked, length))
             self._asked += length
@@ -103,8 +110,11 @@ class SmbReader:
         return _Part(offset, length, self._handle.post(messages.read(self._handle.id, offset, length)))
 
     async def _go_on(self) -> None:
-        """Open the file anew, on a new line, and go on where it broke, if it is still the same."""
+        """Go on where the line broke, on a new one."""
         self._broken += 1
+        await self._open_again()
+
+    async def _open_again(self) -> None:
         self._window.clear()
         self._handle = await self._share.repeated(partial(open_to_read, self._share, self.entry.path))
         self._asked = self._at
@@ -140,6 +150,7 @@ async def reading(
             raise FileChanged(
                 f"{share.public}: {path} is not version {wanted} any more", storage=share.public, path=path
             )
-        yield reader
+        with share.read_by(path, reader.let_go):
+            yield reader
     finally:
         reader.leave()

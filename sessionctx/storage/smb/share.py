@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, TypeVar
 
@@ -36,6 +38,8 @@ class Handle:
     path: str
     id: bytes
     times: Times
+    temporary: bool = False
+    """It is to be deleted, unless it gets another name."""
     is_open: bool = attrs.field(default=True, init=False)
     """It has to be closed still."""
 
@@ -73,6 +77,10 @@ class Share:
     address: Address
     wanted: Wanted
     nursery: trio.Nursery = attrs.field(repr=False)
+    _readers: dict[str, set[Callable[[], None]]] = attrs.field(
+        factory=lambda: defaultdict[str, set[Callable[[], None]]](set), init=False
+    )
+    """By path, what makes those who read it let go of it: a server replaces no file that is open."""
     _line: Line | None = attrs.field(default=None, init=False)
     _making: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
@@ -94,10 +102,26 @@ class Share:
                 self.nursery.start_soon(self._line.run)
             return self._line
 
+    @contextmanager
+    def read_by(self, path: str, let_go: Callable[[], None]) -> Generator[None]:
+        """Say that *path* is being read, and what to call if that has to make way."""
+        self._readers[path].add(let_go)
+        try:
+            yield
+        finally:
+            self._readers[path].discard(let_go)
+            if not self._readers[path]:
+                del self._readers[path]
+
+    def let_readers_go(self, path: str) -> None:
+        """Let those who read *path* close it; what they do then is up to them."""
+        for let_go in self._readers.get(path, ()):
+            let_go()
+
     async def close(self) -> None:
         """End the line, after what was posted has been done."""
         if self._line is not None:
-            await self._line.close(GRACE * 5)
+            await self._line.close(GRACE)
 
     async def repeated(self, attempt: Callable[[Line], Awaitable[T]]) -> T:
         """Return what *attempt* does on a line; where that breaks meanwhile, once more on a new one, a few times."""

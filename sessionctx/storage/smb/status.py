@@ -33,8 +33,8 @@ DELETE_PENDING: Final = 0xC0000056
 
 GONE: Final = frozenset({NO_SUCH_FILE, NAME_NOT_FOUND, PATH_NOT_FOUND, DELETE_PENDING})
 """There is nothing of that name."""
-LOST: Final = frozenset({0xC00000C9, 0xC0000203, 0xC000035C, 0xC000020C, 0xC0000128})
-"""The server has forgotten the session, the share or the open file: begin anew."""
+LOST: Final = frozenset({0xC00000C9, 0xC0000203, 0xC000035C, 0xC000020C})
+"""The server has forgotten the session or the share: begin anew."""
 
 _OPEN: Final = "somebody has it open, and does not share it: try again when it is closed"
 _STORAGE: Final[dict[int, tuple[type[StorageError], str]]] = {

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 
 import attrs
 import trio
@@ -48,7 +48,7 @@ async def make_temporary(share: Share, target: str, line: Line) -> Handle:
         pending = line.post(ask, partial(_delete_late, line))
         reply = await share.answer(pending, target, status.PATH_NOT_FOUND)
         if reply.status == status.SUCCESS:
-            return Handle(share, line, target, *answers.created(reply))
+            return Handle(share, line, target, *answers.created(reply), temporary=True)
         await share.make_folders(parent(target), line)
 
 
@@ -72,43 +72,45 @@ def _delete_late(line: Line, reply: Reply) -> None:
 
 
 async def put_in_place(handle: Handle, target: str, *, replace: bool) -> None:
-    """Give an open file the name *target*. What is left half-way by a cancellation is seen to when the answer comes."""
-    share, line = handle.share, handle.line
-    waits = iter(WAITS[:2])
-    while True:
-        handle.post(messages.set_delete(handle.id, delete=False))
-        ask = messages.set_name(handle.id, share.wire(target), replace=replace)
-        reply = await _decided(handle, line.post(ask, partial(_renamed_late, handle)))
-        if reply.status == status.SUCCESS:
-            return
-        wait = next(waits, None) if reply.status == status.DENIED else None
+    """Give an open file the name *target*. Readers of what is there give way; others are waited for, but not long."""
+    share, waits = handle.share, iter(WAITS[:2])
+    while (code := await _renamed(handle, target, replace=replace)) != status.SUCCESS:
+        wait = next(waits, None) if code == status.DENIED else None
         if wait is None:
-            await _refuse(share, line, target, reply.status)
-            return
-        await trio.sleep(wait)  # it cannot be replaced while somebody has it open: perhaps that is over soon
+            await _refuse(share, handle.line, target, code)
+        share.let_readers_go(target)
+        await trio.sleep(wait or 0)
 
 
-async def _decided(handle: Handle, pending: Pending) -> Reply:
-    """Wait for a renaming; who is cancelled meanwhile waits a little, for it cannot be taken back."""
+async def _renamed(handle: Handle, target: str, *, replace: bool) -> int:
+    """Return the status of a renaming. Who is cancelled meanwhile waits a little, for it cannot be taken back."""
+    if handle.temporary:
+        handle.post(messages.set_delete(handle.id, delete=False))
+    ask = messages.set_name(handle.id, handle.share.wire(target), replace=replace)
+    pending = handle.post(ask, partial(_renamed_late, handle))
     try:
-        return await pending.reply()
+        reply = await pending.reply()
     except trio.Cancelled:
         with trio.move_on_after(GRACE, shield=True):
             await pending.wait()
-        if pending.done:
-            return pending.result()
-        handle.is_open = False
-        pending.leave()
-        raise
+        if not pending.done:
+            handle.is_open = pending.withdraw()
+            pending.leave()
+            raise
+        reply = pending.result()
+    if reply.status != status.SUCCESS and handle.temporary:
+        handle.post(messages.set_delete(handle.id, delete=True))
+    return reply.status
 
 
 def _renamed_late(handle: Handle, reply: Reply) -> None:
-    if reply.status != status.SUCCESS:
+    """See to what a renaming left open whose answer nobody waited for."""
+    if reply.status != status.SUCCESS and handle.temporary:
         handle.post(messages.set_delete(handle.id, delete=True))
     handle.post(messages.close(handle.id))
 
 
-async def _refuse(share: Share, line: Line, target: str, code: int) -> None:
+async def _refuse(share: Share, line: Line, target: str, code: int) -> NoReturn:
     """Say why nothing could be put at *target*."""
     error = status.error_of(code, storage=share.public, path=target)
     if code in {status.DENIED, status.COLLISION, status.SHARING_VIOLATION}:
