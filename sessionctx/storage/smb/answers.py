@@ -15,7 +15,8 @@ from sessionctx.errors import BadAnswer
 from sessionctx.storage.smb.messages import HEADER, HEADER_SHAPE, SIGNED, Attributes
 
 _ASYNC: Final = 0x2
-_CREATED: Final = struct.Struct("<HBBIQQQQQQII16s")
+_CREATED: Final = struct.Struct("<HBBIQQQQQQII16sII")
+_CONTEXT: Final = struct.Struct("<IHH2xHI")
 _CLOSED: Final = struct.Struct("<HHIQQQQQQI")
 _CONTROLLED: Final = struct.Struct("<HHI16sIIIIII")
 _FOUND: Final = struct.Struct("<IIQQQQQQIIIB25s2xQ")
@@ -46,9 +47,10 @@ class Reply:
 
 @attrs.frozen
 class Times:
-    """What is known of a file, in the server's own units: 100 ns since 1601."""
+    """What is known of a file; times in the server's own units: 100 ns since 1601."""
 
-    created: int
+    id: int
+    """The same for two names of one thing; 0 where the server does not tell."""
     written: int
     changed: int
     size: int
@@ -68,8 +70,6 @@ class Found:
     times: Times
     tag: int
     """Of what kind a link or the like is."""
-    file_id: int
-    """The same for two names of one thing; 0 where the server does not tell."""
 
 
 def replies(message: memoryview) -> Iterator[Reply]:
@@ -92,14 +92,27 @@ def replies(message: memoryview) -> Iterator[Reply]:
 def created(reply: Reply) -> tuple[bytes, Times]:
     """Return the handle of what was opened, and what it is."""
     values = _unpacked(_CREATED, reply)
-    times = Times(values[4], values[6], values[7], values[9], values[10])
+    times = Times(_id(_part(reply, values[13], values[14])), values[6], values[7], values[9], values[10])
     return values[12], times
 
 
-def closed(reply: Reply) -> Times:
-    """Return what the file was when it was closed."""
+def _id(contexts: memoryview) -> int:
+    """Return the id among what was told of an open file besides."""
+    try:
+        while contexts:
+            after, name, length, at, size = _CONTEXT.unpack_from(contexts)
+            if bytes(contexts[name : name + length]) == b"QFid" and size >= 8:
+                return int.from_bytes(contexts[at : at + 8], "little")
+            contexts = contexts[after:] if after else contexts[:0]
+    except struct.error:
+        raise BadAnswer("what a server tells of an open file breaks the rules") from None
+    return 0
+
+
+def closed(reply: Reply, file_id: int) -> Times:
+    """Return what the file with that id was when it was closed."""
     values = _unpacked(_CLOSED, reply)
-    return Times(values[3], values[5], values[6], values[8], values[9])
+    return Times(file_id, values[5], values[6], values[8], values[9])
 
 
 def was_read(reply: Reply) -> memoryview:
@@ -119,9 +132,9 @@ def found(reply: Reply) -> list[Found]:
     page, entries = _part(reply, start, length), list[Found]()
     try:
         while page:
-            after, _, born, _, wrote, changed, size, _, attributes, n, tag, _, _, file_id = _FOUND.unpack_from(page)
+            after, _, _, _, wrote, changed, size, _, attributes, n, tag, _, _, file_id = _FOUND.unpack_from(page)
             name = bytes(page[_FOUND.size : _FOUND.size + n]).decode("utf-16-le", "surrogatepass")
-            entries.append(Found(name, Times(born, wrote, changed, size, attributes), tag, file_id))
+            entries.append(Found(name, Times(file_id, wrote, changed, size, attributes), tag))
             page = page[after:] if after else page[:0]
     except (struct.error, UnicodeDecodeError):
         raise BadAnswer("a page of a folder's entries breaks the rules") from None

@@ -28,8 +28,8 @@ def units(moment: float) -> int:
 
 
 def version(times: Times) -> str:
-    """Return what differs where the content may: when it was made, written and changed, and how long it is."""
-    return f"{times.created:x}-{times.written:x}-{times.changed:x}-{times.size:x}"
+    """Return what differs where the content may: which file it is, when it was written and changed, and its length."""
+    return f"{times.id:x}-{times.written:x}-{times.changed:x}-{times.size:x}"
 
 
 def entry_of(path: str, times: Times, *, link: bool = False) -> Entry:

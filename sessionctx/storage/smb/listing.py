@@ -88,12 +88,12 @@ class SmbListing:
     def _take(self, found: answers.Found) -> None:
         path = self._folder.entry.path
         if found.name == ".":
-            if self._folder.way is None and found.file_id:
-                self._folder = _Folder(self._folder.entry, (found.file_id, None))
+            if self._folder.way is None and found.times.id:
+                self._folder = _Folder(self._folder.entry, (found.times.id, None))
         elif found.name != "..":
             entry = listed(path, found)
             if self._recursive and entry.kind == "folder" and entry.problem is None:
-                self._below.append(_Folder(entry, (found.file_id, self._folder.way)))
+                self._below.append(_Folder(entry, (found.times.id, self._folder.way)))
             else:
                 self._ready.append(entry)
 

@@ -145,6 +145,9 @@ def _handshake(wire: Wire, address: Address, wanted: Wanted) -> Login:
             raise NotOffered(f"{address.public} cannot encrypt, and encrypt=True was given", peer=address.public)
         session = sessions.Session(connection, address.login, address.password, require_encryption=bool(wanted.encrypt))
         session.connect()
+        session.signing_required = (
+            not session.encrypt_data and session.signing_key is not None
+        )  # see [MS-SMB2] 3.2.4.2.4
         tree = trees.TreeConnect(session, f"\\\\{address.host}\\{address.share}")
         tree.connect(require_secure_negotiate=session.signing_key is not None)
     finally:
@@ -163,7 +166,7 @@ def _made(connection: Any, session: Any, tree: Any, address: Address, wanted: Wa
     keys = Keys(
         signing=_SIGNING[signing] if signing is not None else "cmac" if dialect >= _SMB_3 else "hmac",
         signing_key=session.signing_key,
-        sign=bool(session.signing_required or (wanted.sign and session.signing_key)),
+        sign=bool(connection.require_signing),
         encrypt=encrypt,
         counter_mode=dialect < _SMB_3_1_1 or connection.cipher_id in {1, 3},
         encryption_key=session.encryption_key,

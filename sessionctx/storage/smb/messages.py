@@ -24,6 +24,7 @@ UNIT: Final = 64 * 1024
 SIGNED: Final = 0x8
 
 HEADER_SHAPE: Final = struct.Struct("<4sHHIHHIIQIIQ16s")
+_ASK_ID: Final = struct.pack("<IHHHHI4s4x", 0, 16, 4, 0, 0, 0, b"QFid")
 _CREATE: Final = struct.Struct("<HBBIQQIIIIIHHII")
 _READ: Final = struct.Struct("<HBBIQ16sIIIHHB")
 _WRITE: Final = struct.Struct("<HHIQ16sIIHHI")
@@ -110,11 +111,13 @@ def ask(command: Command, body: bytes, payload: int = 0) -> Ask:
 
 
 def create(name: str, access: Access, how: How, options: Options, attributes: int = Attributes.NORMAL) -> Ask:
-    """Open or make what is called *name*; others may do with it meanwhile what they like."""
-    wire = name.encode("utf-16-le", "surrogatepass")
+    """Open or make what is called *name*, and ask for its id; others may do with it meanwhile what they like."""
+    wire = name.encode("utf-16-le")
+    start, padding = HEADER + 56, -len(wire) % 8
+    place = (start, len(wire), start + len(wire) + padding, len(_ASK_ID))
     attributes = 0 if options & Options.FOLDER else attributes
-    body = _CREATE.pack(57, 0, 0, 2, 0, 0, access, attributes, 7, how, options, HEADER + 56, len(wire), 0, 0)
-    return ask(Command.CREATE, body + (wire or bytes(8)))
+    body = _CREATE.pack(57, 0, 0, 2, 0, 0, access, attributes, 7, how, options, *place)
+    return ask(Command.CREATE, body + wire + bytes(padding) + _ASK_ID)
 
 
 def close(handle: bytes, *, tell: bool = False) -> Ask:

@@ -54,7 +54,7 @@ class Handle:
     async def close(self) -> Times:
         """Close it, and return what it was then."""
         self.is_open = False
-        return answers.closed(await self.do(messages.close(self.id, tell=True)))
+        return answers.closed(await self.do(messages.close(self.id, tell=True)), self.times.id)
 
     def drop(self) -> None:
         """Let it be closed, if it still is to be, and do not wait for that."""

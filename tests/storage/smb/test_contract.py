@@ -12,12 +12,6 @@ from tests.storage.smbd import smbd
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with smbd(tmp_path_factory.mktemp("smbd")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def encrypting(tmp_path_factory):
     with smbd(tmp_path_factory.mktemp("encrypting"), server_smb_encrypt="required") as server:
         yield server
@@ -25,10 +19,8 @@ def encrypting(tmp_path_factory):
 
 class TestSigned(BackendContract):
     @pytest.fixture
-    async def backend(self, server):
-        folder = secrets.token_hex(4)
-        (server.data / folder).mkdir()
-        async with open_storage(server.url(folder)) as backend:
+    async def backend(self, server, folder):
+        async with open_storage(server.url(folder.name)) as backend:
             yield backend
 
 
