@@ -24,6 +24,7 @@ _BUILT_IN: Final[dict[str, str]] = {
     "https": "http:open_http",
     "memory": "memory:open_memory",
     "sftp": "sftp:open_sftp",
+    "smb": "smb:open_smb",
 }
 """Scheme: module of this folder, and its opener. Each is imported when it is used, with what it needs."""
 
@@ -36,7 +37,8 @@ def open_storage(url: str, **options: Any) -> AbstractAsyncContextManager[Backen
         async with open_storage("s3://bucket/photos", region="eu-central-1") as photos:
             await photos.write("2026/cat.jpg", data)
 
-    ``memory``, ``file`` and, read-only, ``http`` and ``https`` are built in; another scheme looks for an installed
+    ``memory``, ``file``, ``s3``, ``sftp``, ``smb`` and, read-only, ``http`` and ``https`` are built in; some need an
+    extra. Another scheme looks for an installed
     package that has an entry point of that name in the group ``sessionctx.storage``. *options* are the backend's own.
 
     Raises:

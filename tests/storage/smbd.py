@@ -1,0 +1,78 @@
+"""A Samba server of our own for the length of some tests: on a free port, with a throw-away user in a private database."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from tests.storage.process import free_port, program, running
+
+USER, PASSWORD = "root", "s3cret/pass@word"
+
+
+@attrs.frozen
+class Smbd:
+    """A server that runs, and the folder that its share ``share`` shows."""
+
+    port: int
+    data: Path
+    log: Path
+    pid: int
+    config: Path
+
+    def url(self, path: str = "", *, port: int | None = None, share: str = "share") -> str:
+        return f"smb://{USER}:s3cret%2Fpass%40word@127.0.0.1:{port or self.port}/{share}" + (f"/{path}" if path else "")
+
+
+@contextmanager
+def smbd(work: Path, *, data: Path | None = None, **options: str):
+    """Run smbd in *work*; *options* are further ones of its configuration, with ``_`` for the spaces."""
+    import getpass
+
+    server, accounts = program("smbd", "samba"), program("pdbedit", "samba")
+    work.mkdir(parents=True, exist_ok=True)
+    data = data or work / "data"
+    folders = {name: work / name for name in ("private", "lock", "state", "cache", "pid", "ncalrpc")}
+    for folder in (data, *folders.values()):
+        folder.mkdir(parents=True, exist_ok=True)
+    port, config = free_port(), work / "smb.conf"
+    me = getpass.getuser()
+    settings = {
+        "interfaces": "127.0.0.1",
+        "bind interfaces only": "yes",
+        "smb ports": str(port),
+        "server role": "standalone server",
+        "workgroup": "TEST",
+        "netbios name": "CTXTEST",
+        "disable netbios": "yes",
+        "disable spoolss": "yes",
+        "load printers": "no",
+        "printcap name": "/dev/null",
+        "server min protocol": "SMB2_02",
+        "private dir": str(folders["private"]),
+        "lock directory": str(folders["lock"]),
+        "state directory": str(folders["state"]),
+        "cache directory": str(folders["cache"]),
+        "pid directory": str(folders["pid"]),
+        "ncalrpc dir": str(folders["ncalrpc"]),
+        "passdb backend": f"tdbsam:{folders['private']}/passdb.tdb",
+        "log file": str(work / "log.%m"),
+        "log level": "1",
+        "map to guest": "never",
+        "username map script": "",
+    } | {key.replace("_", " "): value for key, value in options.items()}
+    del settings["username map script"]
+    lines = ["[global]", *(f"  {key} = {value}" for key, value in settings.items())]
+    lines += ["[share]", f"  path = {data}", "  read only = no", f"  force user = {me}"]
+    lines += ["[frozen]", f"  path = {data}", "  read only = yes", f"  force user = {me}"]
+    config.write_text("\n".join(lines) + "\n")
+    subprocess.run(
+        [accounts, "-s", str(config), "-a", "-t", "-u", me],
+        input=f"{PASSWORD}\n{PASSWORD}\n", text=True, check=True, capture_output=True,
+    )  # fmt: skip
+    argv = [server, "-F", "--no-process-group", "-s", str(config)]
+    with running(argv, port=port, log=work / "said") as process:
+        yield Smbd(port, data, work, process.pid, config)
