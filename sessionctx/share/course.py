@@ -107,25 +107,28 @@ class Course:
         """Return what a service called the blob before."""
         return self._tags.get(service.public)
 
-    def told(self, service: Service, head: Head, digest: str | None) -> None:
-        """Take what a service says that it has: the first one's word counts for the others.
+    def told(self, service: Service, head: Head, digest: str | None) -> bool:
+        """Take what a service says that it has; false if that is another blob than who was asked before has.
 
         Raises:
-            NotHere: it has another blob of this name.
-            BadAnswer: it has an empty one, and not its digest: that is what a service says that has nothing.
+            NotHere: it is another blob than the caller wishes for.
+            BadAnswer: it is an empty one, without its digest: that is what a service says that has nothing.
         """
-        if self.digest is not None and digest not in (None, self.digest):
-            raise NotHere(f"{service.public} has another blob of this name: {digest}", peer=service.public)
-        if self.size not in (None, head.size):
-            what = f"{head.size} bytes, and not {self.size}"
-            raise NotHere(f"{service.public} has another blob of this name: {what}", peer=service.public)
+        wish, public = self.wish, service.public
+        if wish.digest is not None and digest not in (None, wish.digest):
+            raise NotHere(f"{public} has another blob of this name: {digest}", peer=public)
+        if wish.size not in (None, head.size):
+            raise NotHere(f"{public} has another blob of this name: {head.size} bytes", peer=public)
         if not head.size and digest is None and self.digest is None:
-            raise BadAnswer(f"{service.public} sends nothing, and no digest of that", peer=service.public)
+            raise BadAnswer(f"{public} sends nothing, and no digest of that", peer=public)
+        if self.size not in (None, head.size) or (None not in (self.digest, digest) and self.digest != digest):
+            return False
         if head.etag is not None:
-            self._tags[service.public] = head.etag
+            self._tags[public] = head.etag
         if self.size is None or (self.digest is None and digest is not None):
             self.teller = service
         self.size, self.digest = head.size, self.digest or digest
+        return True
 
     def failed(self, service: Service, error: PeerError) -> None:
         """Note why a service did not serve."""

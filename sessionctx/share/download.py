@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from sessionctx import session
-from sessionctx.errors import Lied, NotHere, PeerError, PeerFailed, SessionctxError
+from sessionctx.errors import BadAnswer, Lied, NotHere, PeerError, PeerFailed, SessionctxError
 from sessionctx.peers import LEDGER, outlook, typical
 from sessionctx.share.course import Course
 from sessionctx.share.metrics import Metrics
@@ -211,7 +211,11 @@ class Download:
     ) -> None:
         """Take what a service has, until the blob is whole."""
         course, service, head, tag = self.course, leg.service, answer.head, self.course.tag(leg.service)
-        course.told(service, head, digest)
+        if not course.told(service, head, digest):
+            self._contradicted(leg)
+            course.told(service, head, digest)
+            if self._over:
+                return
         if self.tally.at and not self._mixable and (tag is None or tag != head.etag):
             self._end = _StartOver()  # it may be another blob by now, and nothing would tell
             return
@@ -227,6 +231,16 @@ class Download:
                 return
         if leg.at < head.size:
             raise PeerFailed(f"{service.public} ended after {leg.at} of {head.size} bytes", peer=service.public)
+
+    def _contradicted(self, leg: _Leg) -> None:
+        """This service has another blob than who was asked before: take its word, unless the other one goes on."""
+        public = leg.service.public
+        if len(self._legs) > 1:
+            raise BadAnswer(f"{public} has another blob of this name than {self.course.teller}", peer=public)
+        self.course.forget()
+        if self.tally.at:
+            self._end = _StartOver()
+            self._queue.appendleft(leg.service)
 
     def _count(self, service: Service, size: int) -> None:
         self.metrics.source(service.public).bytes += size
@@ -282,7 +296,7 @@ class Download:
             self._suspects = self.tally.marks
             self._queue.extendleft(each for each in course.wish.services if each.public in self.tally.sources)
             return
-        if course.wish.digest is None and course.teller is leg.service:
-            course.forget()
         what = f"{public} sent {self.tally.digest} where {course.digest or 'its own word'} was to come"
+        if course.teller is leg.service:
+            course.forget()
         raise Lied(what, peer=public) if leg.own_word else NotHere(what, peer=public)
