@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import pytest
 import trio
@@ -328,22 +327,25 @@ async def test_a_service_that_is_alone_and_dead_does_not_hang_for_ever(autojump_
         assert await nothing_left(storage)
 
 
-async def test_a_slow_disk_is_nobodys_fault(autojump_clock, world, share, storage, monkeypatch):
+class SlowStorage(MemoryStorage):
+    """Takes 1.5 s for a piece."""
+
+    async def write(self, path, source, **kwargs):
+        return await super().write(path, self._slowly(source), **kwargs)
+
+    async def _slowly(self, source):
+        async for piece in pieces_of(source):
+            await trio.sleep(1.5)
+            yield piece
+
+
+async def test_a_slow_disk_is_nobodys_fault(autojump_clock, world):
     """While the storage takes its time, nobody is late."""
-    write = storage.write
-
-    async def slowly(path, source, **kwargs):
-        async def pieces():
-            async for piece in pieces_of(source):
-                await trio.sleep(1.5)
-                yield piece
-
-        return await write(path, pieces(), **kwargs)
-
-    monkeypatch.setattr(type(storage), "write", lambda self, path, source, **kwargs: slowly(path, source, **kwargs))
-    a, b = [await world.has(name, wrap=functools.partial(faults.slow, rate=3_000_000)) for name in "ab"]
-    assert await loaded(share, "x", [a, b]) == DATA
-    assert len(world.asked) == 1
+    async with BlobShare.open(SlowStorage(), http=world.http) as share:
+        a, b = [await world.has(name, wrap=functools.partial(faults.slow, rate=3_000_000)) for name in "ab"]
+        assert await loaded(share, "x", [a, b]) == DATA
+        assert trio.current_time() > 15
+        assert len(world.asked) == 1
 
 
 # --- again, and not for ever
@@ -642,17 +644,17 @@ async def test_what_does_not_fit_is_refused_before_it_comes(autojump_clock, worl
     assert await nothing_left(storage)
 
 
-async def test_a_storage_that_fails_says_so_and_no_service_is_blamed(autojump_clock, world, share, storage, monkeypatch):
-    async def full(path, source, **kwargs):
-        async for _ in source:
+class FullStorage(MemoryStorage):
+    """Has no room, as it turns out."""
+
+    async def write(self, path, source, **kwargs):
+        async for _ in pieces_of(source):
             raise NoRoom("the disk is full")
 
+
+async def test_a_storage_that_fails_says_so_and_no_service_is_blamed(autojump_clock, world):
     url = await world.has("a")
-    monkeypatch.setattr(type(storage), "write", lambda self, path, source, **kwargs: full(path, source, **kwargs))
-    with pytest.raises(NoRoom, match="the disk is full"), session.begin() as s:
-        await loaded(share, "x", [url])
+    async with BlobShare.open(FullStorage(), http=world.http) as share:
+        with pytest.raises(NoRoom, match="the disk is full"), session.begin() as s:
+            await loaded(share, "x", [url])
     assert [peer.failed for peer in statistics(s)] == [0]
-
-
-def test_a_digest_is_a_digest():
-    assert digest_of(b"") == f"sha256:{hashlib.sha256(b'').hexdigest()}"
