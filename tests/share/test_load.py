@@ -453,7 +453,9 @@ async def test_without_services_it_is_not_found(autojump_clock, share):
         (hanging, Stalled),
     ],
 )
-async def test_whatever_a_service_does_the_next_one_is_asked_and_told_why(autojump_clock, world, share, storage, app, error):
+async def test_whatever_a_service_does_the_next_one_is_asked_and_told_why(
+    autojump_clock, world, share, storage, app, error
+):
     bad, good = world.add("bad", app), await world.has("good")
     with pytest.raises(FetchFailed) as caught:
         await loaded(share, "x", [bad], max_tries=1)
