@@ -31,6 +31,7 @@
     ├── NotFound                  nobody who was asked has it                             (LookupError)
     │   ├── BlockNotFound         ... a block
     │   │   └── NoPeers           ... and there is nobody to ask
+    │   ├── BlobNotFound          ... a blob
     │   └── PathNotFound          ... a name on a path
     ├── FetchFailed               peers were asked, and could not serve; trying later may help
     ├── StoreError                where blocks are kept
@@ -239,6 +240,18 @@ class NoPeers(BlockNotFound):
     Or ``session.begin(peers=[...])``; or ``Node.open(routers=[...])`` that of somebody who knows some: if you did,
     nobody was named who may be asked.
     """
+
+
+class BlobNotFound(NotFound):
+    """A blob is not in the own storage, and each service that was asked says that it does not have it: never there.
+
+    If somebody may share it yet, ask later, or load it with ``may_come=True``.
+    """
+
+    def __init__(self, message: str, *, reasons: Mapping[str, Exception] | None = None) -> None:
+        super().__init__(message)
+        self.reasons: dict[str, Exception] = dict(reasons or {})
+        """Per service (public address), what it answered."""
 
 
 class PathNotFound(NotFound):

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from sessionctx import session
-from sessionctx.errors import Busy, NoSuchFile, PeerError
+from sessionctx.errors import Busy, Denied, Lied, NoSuchFile, NotHere, PeerError
 from sessionctx.peers import LEDGER, Ask, Ledger, Peer, Record, outlook, typical
 from sessionctx.session import Session, Want, events
 
@@ -111,9 +111,12 @@ class Request:
     def _end(self, s: Session, error: BaseException | None) -> None:
         now, ask, public = trio.current_time(), self._ask, self._peer.public
         s.account.request_ends(0, self._size)
-        if isinstance(error, NoSuchFile):
+        if isinstance(error, NoSuchFile | NotHere | Denied):
             ask.missing(now)
             s.tell(events.Refused, public, self._name, str(error), WHAT)
+        elif isinstance(error, Lied):
+            ask.lied(str(error))
+            s.tell(events.Lied, public, self._name, str(error), WHAT)
         elif isinstance(error, PeerError | OSError):
             asked_for = error.retry_after if isinstance(error, Busy) else None
             seconds = ask.failed(str(error), now, asked_for=asked_for)
