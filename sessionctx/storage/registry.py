@@ -20,6 +20,7 @@ Opener: TypeAlias = Callable[..., AbstractAsyncContextManager[Backend]]
 
 _BUILT_IN: Final[dict[str, str]] = {
     "memory": "memory:open_memory",
+    "s3": "s3:open_s3",
 }
 """Scheme: module of this folder, and its opener. Each is imported when it is used, with what it needs."""
 
