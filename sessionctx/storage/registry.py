@@ -25,6 +25,7 @@ _BUILT_IN: Final[dict[str, str]] = {
     "memory": "memory:open_memory",
     "sftp": "sftp:open_sftp",
     "smb": "smb:open_smb",
+    "s3": "s3:open_s3",
 }
 """Scheme: module of this folder, and its opener. Each is imported when it is used, with what it needs."""
 

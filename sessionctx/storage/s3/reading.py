@@ -1,0 +1,212 @@
+"""Reading: several ranges of one version at a time, handed out in order; what breaks off goes on where it broke.
+
+The first request brings the beginning, and tells what there is. What is small comes with it; of more, ranges are asked
+for beside it, so that one reader can have the whole line. Memory is bounded: a range is begun when an earlier one has
+been handed out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, Self
+
+import attrs
+import trio
+
+from sessionctx.errors import BadAnswer, FileChanged, FileDamaged, PeerError, PeerFailed
+from sessionctx.storage.base import Entry
+from sessionctx.storage.endpoint import Request
+from sessionctx.storage.s3.checksums import Expected, Sum, expected
+from sessionctx.storage.s3.client import Ask, Client
+from sessionctx.storage.s3.crew import Crew
+from sessionctx.storage.s3.objects import content_range, entry_of, quoted, version_of, whole
+from sessionctx.transports import Response
+
+_PROGRESS: Final = 256 * 1024
+"""Bytes after which a request that breaks off was no failed attempt."""
+
+
+@attrs.define(eq=False)
+class Span:
+    """A range that is asked for at once, and what has come of it and was not handed out yet."""
+
+    at: int
+    """Where the next byte goes."""
+    end: int | None
+    """None until it is known."""
+    pieces: deque[bytes] = attrs.field(factory=deque[bytes])
+
+    @property
+    def complete(self) -> bool:
+        """Whether all has come."""
+        return self.at == self.end
+
+
+@attrs.define(eq=False)
+class Download:
+    """One reading of a file: an async iterator, fed by the tasks of a crew."""
+
+    client: Client
+    key: str
+    path: str
+    part: int
+    """Bytes of a range."""
+    at_once: int
+    """Ranges that are asked for at a time."""
+    _crew: Crew
+    _start: int
+    _end: int | None
+    """None until it is known."""
+    _version: str | None
+    _known: Entry | None = None
+    _expected: Expected | None = None
+    _sum: Sum | None = None
+    _error: Exception | None = None
+    _next: int = 0
+    """Where the next range begins."""
+    _spans: deque[Span] = attrs.field(factory=deque[Span])
+    _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
+
+    @property
+    def entry(self) -> Entry:
+        """The whole file."""
+        assert self._known is not None
+        return self._known
+
+    async def begin(self) -> None:
+        """Ask for the beginning, and return when the file is known. Errors of the first request."""
+        end = self._end
+        if end is not None and end - self._start > self.part:
+            end = self._start + self.part
+        self._spans.append(Span(self._start, end))
+        self._crew.start(self._fetch, self._spans[0])
+        while self._known is None and self._error is None:
+            await self._news.park()
+        if self._error is not None:
+            raise self._error
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while True:
+            if self._error is not None:
+                raise self._error
+            span = self._spans[0] if self._spans else None
+            if span is None:
+                self._check()
+                raise StopAsyncIteration
+            if span.pieces:
+                await trio.lowlevel.checkpoint()
+                piece = span.pieces.popleft()
+                if self._sum is not None:
+                    self._sum.add(piece)
+                return piece
+            if span.complete:
+                self._spans.popleft()
+                self._begin_next()
+            else:
+                await self._news.park()
+
+    def _check(self) -> None:
+        """See whether what came is what was written."""
+        if self._sum is None or self._expected is None or self._sum.text == self._expected.text:
+            return
+        raise FileDamaged(
+            f"{self.client.public}: {self.path} does not match its {self._expected.name}: it was damaged on the way,"
+            " or where it is kept",
+            storage=self.client.public,
+            path=self.path,
+        )
+
+    # --- tasks
+
+    def _begin_next(self) -> None:
+        """Ask for as many ranges as may be on their way."""
+        assert self._end is not None
+        while len(self._spans) < self.at_once and self._next < self._end:
+            span = Span(self._next, min(self._next + self.part, self._end))
+            self._next = span.end or 0
+            self._spans.append(span)
+            self._crew.start(self._fetch, span)
+
+    async def _fetch(self, span: Span) -> None:
+        try:
+            await self._fill(span)
+        except Exception as error:  # noqa: BLE001 - whoever reads gets it
+            self._error = self._error or error
+            self._news.unpark_all()
+
+    async def _fill(self, span: Span) -> None:
+        """Fill *span*, with as many requests as that takes."""
+        failed = 0
+        while not span.complete:
+            began = span.at
+            try:
+                async with self.client.ask(self._ask(span)) as (response, request):
+                    self._learn(span, response)
+                    await self._take(span, response, request)
+            except PeerError as error:
+                if span.at > began and self._version is None:  # nobody could tell whether the rest belongs to it
+                    raise
+                failed = 1 if span.at - began >= _PROGRESS else failed + 1
+                await self.client.wait(error, failed)
+
+    def _ask(self, span: Span) -> Ask:
+        headers = {} if self._version is None else {"If-Match": quoted(self._version)}
+        if self._known is None:
+            headers["x-amz-checksum-mode"] = "ENABLED"
+        if span.end is not None:
+            headers["Range"] = f"bytes={span.at}-{span.end - 1}"
+        elif span.at:
+            headers["Range"] = f"bytes={span.at}-"
+        return Ask(
+            method="GET",
+            key=self.key,
+            path=self.path,
+            headers=headers,
+            size=0 if span.end is None else span.end - span.at,
+            part=self._known is not None,
+        )
+
+    async def _take(self, span: Span, response: Response, request: Request | None) -> None:
+        assert span.end is not None
+        async for piece in response:
+            fresh = piece[: span.end - span.at]
+            if request is not None:
+                request.came(len(fresh))
+            span.at += len(fresh)
+            span.pieces.append(fresh)
+            self._news.unpark_all()
+            if span.complete:  # the answer may be longer: then the connection is not worth its rest
+                return
+        if not span.complete:
+            raise PeerFailed(f"{self.client.public} ended its answer early", peer=self.client.public)
+
+    def _learn(self, span: Span, response: Response) -> None:
+        """See what it is that comes, and if that is news, plan the rest."""
+        peer, headers = self.client.public, response.headers
+        if response.status == 206:
+            start, end, size = content_range(headers, peer)
+        else:
+            start, size = 0, int(headers.get("content-length", "-1"))
+            end = size
+        if start != span.at or size < 0 or (span.end is not None and end < min(span.end, size)):
+            raise BadAnswer(f"{peer} sends another range of {self.path} than it was asked for", peer=peer)
+        version = version_of(headers.get("etag"))
+        if self._version is not None and version != self._version:
+            raise FileChanged(f"{peer}: {self.path} was replaced while it was read", storage=peer, path=self.path)
+        if self._known is None:
+            self._known = entry_of(self.path, headers, size)
+            self._version = version
+            self._plan(span, start, size)
+            self._expected = whole(expected(headers), start=self._start, end=self._end or 0, size=size)
+            self._sum = None if self._expected is None else self._expected.begin()
+            self._news.unpark_all()
+
+    def _plan(self, span: Span, start: int, size: int) -> None:
+        self._end = size if self._end is None else min(self._end, size)
+        enough = self._end - start <= 2 * self.part or self._version is None
+        span.end = self._end if span.end is None and enough else min(span.end or start + self.part, self._end)
+        self._next = span.end
+        self._begin_next()
