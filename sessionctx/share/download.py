@@ -233,7 +233,7 @@ class Download:
             raise PeerFailed(f"{service.public} ended after {leg.at} of {head.size} bytes", peer=service.public)
 
     def _contradicted(self, leg: _Leg) -> None:
-        """This service has another blob than who was asked before: take its word, unless the other one goes on."""
+        """It has another blob than who was asked before it: take its word, unless the other one goes on."""
         public = leg.service.public
         if len(self._legs) > 1:
             raise BadAnswer(f"{public} has another blob of this name than {self.course.teller}", peer=public)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import pytest
 import trio
@@ -492,7 +493,7 @@ def test_pauses_keep_the_laws(tries, delay, patience, asks):
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     assert 1 <= len(times) <= tries
-    for n, (one, other) in enumerate(zip(times, times[1:], strict=False)):
+    for n, (one, other) in enumerate(itertools.pairwise(times)):
         least = min(delay * 2**n, max(60, delay)) / 2
         assert other - one >= least - 0.001
 

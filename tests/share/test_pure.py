@@ -136,8 +136,10 @@ def test_the_file_of_a_digest_is_read_by_sha256sum(tmp_path, name, loaded):
     assert read_digest_file(written) == (blob.digest, loaded)
     (tmp_path / name).write_bytes(b"abc")
     (tmp_path / "digests").write_bytes(written)
-    assert subprocess.run(["sha256sum", "-c", "digests"], cwd=tmp_path, capture_output=True).returncode == 0
-    told = subprocess.run(["sha256sum", name], cwd=tmp_path, capture_output=True).stdout
+    assert (
+        subprocess.run(["sha256sum", "-c", "digests"], cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    )
+    told = subprocess.run(["sha256sum", name], cwd=tmp_path, capture_output=True, check=False).stdout
     assert read_digest_file(told) == (blob.digest, False)
 
 
@@ -188,7 +190,7 @@ def test_heads_that_are_refused(status, headers, error):
 @given(st.data())
 def test_a_tally_puts_overlapping_pieces_together(data):
     """Whatever comes from whom, and however often: what is handed on is the blob, once."""
-    blob = data.draw(st.binary(max_size=60))
+    blob = data.draw(st.binary(max_size=20))
     tally, got = Tally(), b""
     while tally.at < len(blob):
         begin = data.draw(st.integers(0, tally.at))
