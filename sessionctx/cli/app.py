@@ -21,6 +21,8 @@ _VERBS = {
     "ls": "List a folder.",
     "stat": "Say what a CID or path is.",
     "serve": "Serve the store as a gateway over HTTP.",
+    "share": "Share a file with other services, under an id.",
+    "load": "Load a blob from services that share it, verified, to the disk.",
     "bench": "Measure gateways: each alone, then all together.",
     "car": "Pack, unpack, list and verify CAR files.",
     "pin": "Say what to keep when garbage is collected.",

@@ -51,6 +51,10 @@ class Settings:
             raise click.UsageError("this is for a store in a folder, and --store is a URL")
         return Path(place)
 
+    def storage_url(self) -> str:
+        """The URL of the storage that the store is in."""
+        return self.store_url() or self.store_path().absolute().as_uri()
+
     def store_place(self) -> str:
         """Where the store is: ``--store``, ``SESSIONCTX_STORE``, or the user's own folder."""
         if chosen := self.store or os.environ.get("SESSIONCTX_STORE"):

@@ -15,6 +15,7 @@ from sessionctx import serve, session
 from sessionctx.cli.options import Settings, address, bounded, common, routed, settings
 from sessionctx.cli.verb import perform
 from sessionctx.cli.workers import Team
+from sessionctx.share import BlobShare
 from sessionctx.testing import faults
 
 
@@ -57,8 +58,8 @@ def command(
 ) -> int:
     """Serve the store as a gateway over HTTP, and print its URL: /ipfs/CID/PATH for browsers and other clients.
 
-    It answers from the store alone, unless peers or routers are given. Ctrl-C stops it at once; SIGTERM lets answers
-    in progress finish for three seconds.
+    What was shared with "sessionctx share" is at /blobs/ID. It answers from the store alone, unless peers or routers
+    are given. Ctrl-C stops it at once; SIGTERM lets answers in progress finish for three seconds.
     """
     chosen, stop = settings(), trio.Event()
     try:
@@ -87,10 +88,15 @@ async def _serve(
     chosen: Settings, team: Team, peer: tuple[str, ...], wrappers: list[faults.Wrapper], *, trustless: bool
 ) -> None:
     with session.begin(peers=peer, name="serve"):  # one for all requests: what is learnt of peers stays known
-        async with chosen.open_node() as node, trio.open_nursery() as nursery:
+        async with (
+            chosen.open_node() as node,
+            BlobShare.open(chosen.storage_url()) as share,
+            trio.open_nursery() as nursery,
+        ):
             fetches = bool(peer or chosen.routers)
             ahead = 32 if fetches or chosen.store_url() else 4
-            app = serve.gateway(node.blocks if fetches else node.store, ahead=ahead, trustless=trustless)
+            gateway = serve.gateway(node.blocks if fetches else node.store, ahead=ahead, trustless=trustless)
+            app = serve.blobs(share, gateway)
             for wrap in wrappers:
                 app = wrap(app)
             shared = [sock.dup() for sock in team.socks]

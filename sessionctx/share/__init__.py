@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sessionctx.share.blob import ROUTE, Blob, id_at
+from sessionctx.share.blob import Blob, checked_id, id_at, parsed, path_of
 from sessionctx.share.metrics import CommandStatistics, ShareStatistics, SourceStatistics
 from sessionctx.share.reader import BlobReader
 from sessionctx.share.share import BlobShare, Listen
 
 __all__ = [
-    "ROUTE",
     "Blob",
     "BlobReader",
     "BlobShare",
@@ -16,5 +15,8 @@ __all__ = [
     "Listen",
     "ShareStatistics",
     "SourceStatistics",
+    "checked_id",
     "id_at",
+    "parsed",
+    "path_of",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from os import PathLike
@@ -53,7 +54,8 @@ async def _file(path: Path) -> AsyncGenerator[Sized]:
     except OSError as error:
         raise SourceUnreadable(f"{path} cannot be read: {error.strerror or error}") from error
     try:
-        yield Sized(_File(file, path), os.fstat(file.fileno()).st_size)
+        about = os.fstat(file.fileno())
+        yield Sized(_File(file, path), about.st_size if stat.S_ISREG(about.st_mode) else None)
     finally:
         file.close()
 

@@ -180,7 +180,7 @@ def test_heads_say_what_a_service_has():
     ],
 )
 def test_heads_that_are_refused(status, headers, error):
-    with pytest.raises(error, match="^p "):
+    with pytest.raises(error, match=r"^p "):
         read_head(status, headers, offset=3, peer="p")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import random
 import socket
 
@@ -136,7 +135,7 @@ async def test_a_reader_that_does_not_read_holds_a_piece_or_two(shares):
         assert theirs.statistics().read.bytes < 32_000_000
         assert theirs.statistics().read.running == 1
     with trio.fail_after(5):
-        while theirs.statistics().read.running:
+        while theirs.statistics().read.running:  # noqa: ASYNC110
             await trio.sleep(0.05)
 
 

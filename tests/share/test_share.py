@@ -275,14 +275,15 @@ async def test_what_failed_takes_no_room(autojump_clock, world):
 # --- the end
 
 
+async def hanging(scope, receive, send):
+    await trio.sleep_forever()
+
+
 async def test_it_waits_for_what_is_under_way_and_no_longer_than_its_grace(autojump_clock, world, nursery):
     """Row: no cancel; join can hang for an hour."""
     storage, results = MemoryStorage(), []
 
-    async def hang(scope, receive, send):
-        await trio.sleep_forever()
-
-    urls = {"quick": await world.has("quick", latency=2), "never": world.add("never", hang)}
+    urls = {"quick": await world.has("quick", latency=2), "never": world.add("never", hanging)}
 
     async def one(name):
         try:
@@ -305,7 +306,7 @@ async def test_it_waits_for_what_is_under_way_and_no_longer_than_its_grace(autoj
 
 
 async def test_an_error_in_the_block_does_not_wait(autojump_clock, world, nursery):
-    urls = [world.add("never", lambda *_: trio.sleep_forever())]
+    urls = [world.add("never", hanging)]
     ended = trio.Event()
 
     async def one():
@@ -339,7 +340,7 @@ async def test_a_reader_is_waited_for_and_refused_after_that(autojump_clock, nur
 
 
 async def test_being_cancelled_it_does_not_wait(autojump_clock, world, nursery):
-    urls = [world.add("never", lambda *_: trio.sleep_forever())]
+    urls = [world.add("never", hanging)]
 
     async def one():
         with pytest.raises(StoreClosed):
