@@ -77,7 +77,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_each_example_is_small_tested_and_listed():
     listed = re.findall(r"^\| `(\w+\.py)` \|", (ROOT / "docs" / "how-to" / "examples.md").read_text(), re.MULTILINE)
     assert sorted(listed) == list(EXAMPLES)
-    assert len(EXAMPLES) == 10
+    assert len(EXAMPLES) == 11
     tests = Path(__file__).read_text()
     for name, path in EXAMPLES.items():
         source = path.read_text()
@@ -167,6 +167,22 @@ async def test_car(shared, elsewhere):
     out = await run(elsewhere, EXAMPLES["car.py"], shared.folder)
     assert out == f"6 blocks below {shared.cid}\n"
     assert tree(elsewhere / "fetched") == tree(shared.folder)
+
+
+async def test_blobs(shared, elsewhere, nursery):
+    """One shares a file, another loads it from there and shares it, a third loads it from both."""
+    given, urls = str(shared.folder / "deep er" / "b.bin"), []
+    for name in ("one", "two", "three"):
+        (elsewhere / name).mkdir()
+        places = urls or [given]
+        command = [sys.executable, "-W", "error", str(EXAMPLES["blobs.py"]), "a blob", *places]
+        process = await nursery.start(
+            partial(trio.run_process, command, cwd=elsewhere / name, stdout=subprocess.PIPE, check=False)
+        )
+        said = await line_of(process.stdout)
+        urls.append(re.fullmatch(r"a blob, 2560000 bytes, sha256:[0-9a-f]{64}, is at (\S+)\n", said)[1])
+        assert (elsewhere / name / "share" / "blobs" / "a blob").read_bytes() == Path(given).read_bytes()
+    nursery.cancel_scope.cancel()
 
 
 # --- pages

@@ -15,7 +15,6 @@ import trio
 
 from sessionctx import session
 from sessionctx.errors import BadAnswer, Lied, NotHere, PeerError, PeerFailed, SessionctxError
-from sessionctx.peers import LEDGER, outlook, typical
 from sessionctx.share.course import Course
 from sessionctx.share.metrics import Metrics
 from sessionctx.share.pieces import Pieces
@@ -174,10 +173,7 @@ class Download:
 
     def _usual(self) -> float:
         """Return the seconds in which a window of bytes should come from who is asked now."""
-        ledger, now = LEDGER.of(session.current()), trio.current_time()
-        record = ledger.add(next(iter(self._legs)).service.endpoint.peer)
-        predicted = outlook(record, typical(ledger.records()), now).duration(WINDOW)
-        return max(self.course.wish.late, predicted * record.usual)
+        return max(self.course.wish.late, next(iter(self._legs)).service.usual(WINDOW))
 
     # --- one request
 

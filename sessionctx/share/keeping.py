@@ -11,6 +11,7 @@ from sessionctx.share.blob import Blob
 from sessionctx.share.course import Course, Manners, Wish
 from sessionctx.share.download import Download
 from sessionctx.share.metrics import Metrics, Tracked
+from sessionctx.share.names import Names
 from sessionctx.share.pieces import Pieces
 from sessionctx.share.shelf import Kept, Shelf
 from sessionctx.share.sources import Hashed, Sized
@@ -48,10 +49,11 @@ async def _adopted(shelf: Shelf, resource_id: str, kept: Kept | None, digest: st
 
 @attrs.define(eq=False)
 class Loader:
-    """Loads blobs from services, unless they are here."""
+    """Loads blobs from services, unless they are here. Of each id one at a time, by *names*."""
 
     _shelf: Shelf
     _metrics: Metrics
+    _names: Names
     _manners: Manners = attrs.field(factory=Manners, init=False)
     _chance: random.Random = attrs.field(factory=random.Random, init=False)
 
@@ -59,19 +61,31 @@ class Loader:
         """Return what is wished for. Raises as `BlobShare.load` does."""
         kept = await self._shelf.find(wish.id)
         if kept is None:
-            download = Download(Course(wish, self._manners, self._chance), self._metrics)
-
-            async def write(pieces: Pieces, size: int) -> Kept:
-                return await self._keep(wish.id, pieces, size)
-
-            return await download.into(write)
+            async with self._names.only(wish.id):  # others who want it, but in another way, look again after this
+                kept = await self._shelf.find(wish.id)
+                if kept is None:
+                    return await self._download(wish)
         self._metrics.hits += 1
-        if wish.digest not in (None, kept.blob.digest):
-            what = f"the blob {wish.id!r} is here with the digest {kept.blob.digest}, and not {wish.digest}"
-            raise FileExists(f"{self._shelf.backend.public}: {what}")
-        return kept
+        return self._checked(wish, kept)
 
-    async def _keep(self, resource_id: str, pieces: Pieces, size: int) -> Kept:
-        with self._shelf.reserving() as reservation:
-            await self._shelf.make_room(reservation, size)
-            return await self._shelf.write(resource_id, pieces, size=size, loaded=True)
+    async def _download(self, wish: Wish) -> Kept:
+        download = Download(Course(wish, self._manners, self._chance), self._metrics)
+
+        async def write(pieces: Pieces, size: int) -> Kept:
+            with self._shelf.reserving() as reservation:
+                await self._shelf.make_room(reservation, size)
+                return await self._shelf.write(wish.id, pieces, size=size, loaded=True)
+
+        try:
+            return await download.into(write)
+        except FileExists:  # another process was faster
+            kept = await self._shelf.find(wish.id)
+            if kept is None:
+                raise
+            return self._checked(wish, kept)
+
+    def _checked(self, wish: Wish, kept: Kept) -> Kept:
+        if wish.digest in (None, kept.blob.digest):
+            return kept
+        what = f"the blob {wish.id!r} is here with the digest {kept.blob.digest}, and not {wish.digest}"
+        raise FileExists(f"{self._shelf.backend.public}: {what}")

@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 import attrs
+import trio
 
+from sessionctx import session
 from sessionctx.errors import BadAnswer
+from sessionctx.peers import LEDGER, outlook, typical
 from sessionctx.share.blob import MOST_DIGEST, digest_route_of, read_digest_file, route_of
 from sessionctx.share.head import Head, read_head
 from sessionctx.storage import Endpoint, Request
@@ -40,6 +43,12 @@ class Service:
         """Return the service at *url*, which may hold credentials and a path. :exc:`InvalidPeer` if it is none."""
         address = Address.parse(url)
         return cls(address, http, Endpoint.at(address.url, address.public), address.public)
+
+    def usual(self, size: int) -> float:
+        """Return the seconds in which *size* bytes come from it but for one time of twenty, as the session knows it."""
+        ledger = LEDGER.of(session.current())
+        record = ledger.add(self.endpoint.peer)
+        return outlook(record, typical(ledger.records()), trio.current_time()).duration(size) * record.usual
 
     @asynccontextmanager
     async def ask(self, resource_id: str, *, offset: int = 0, etag: str | None = None) -> AsyncGenerator[Answer]:

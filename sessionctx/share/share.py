@@ -65,9 +65,9 @@ class BlobShare:
     _home: Session | None
     """The session of calls that have none around them."""
     _metrics: Metrics
+    _names: Names
     _loader: Loader
     _running: Running = attrs.field(factory=Running, init=False)
-    _names: Names = attrs.field(factory=Names, init=False)
     url: str | None = attrs.field(default=None, init=False)
     """Where it is served; None if it does not listen."""
 
@@ -163,8 +163,7 @@ class BlobShare:
                 yield reader
 
     async def _here(self, resource_id: str) -> Kept:
-        async with self._names.only(resource_id):
-            kept = await self._shelf.find(resource_id)
+        kept = await self._shelf.find(resource_id)
         if kept is None:
             raise BlobNotFound(f"the blob {resource_id!r} is not here")
         return kept
@@ -227,14 +226,10 @@ class BlobShare:
         session.require_trio("BlobShare.load")
         with self._shelf.room.hold(wish.id):
             with self._called("load") as s:
-                kept = await session.share(s, wish.id, partial(self._get, wish), key=(self, wish))
+                kept = await session.share(s, wish.id, partial(self._loader.get, wish), key=(self, wish))
             with self._metrics.commands["read"].one():
                 async with self._reader(kept, offset, length) as reader:
                     yield reader
-
-    async def _get(self, wish: Wish) -> Kept:
-        async with self._names.only(wish.id):  # others who want it, but in another way, look again after this
-            return await self._loader.get(wish)
 
     # --- as a whole
 
@@ -291,7 +286,8 @@ async def _open(  # noqa: PLR0917
         metrics = Metrics()
         shelf = Shelf(backend, Room(max_bytes), metrics)
         await shelf.count()
-        share = cls(shelf, http, late, home, metrics, Loader(shelf, metrics))
+        names = Names()
+        share = cls(shelf, http, late, home, metrics, names, Loader(shelf, metrics, names))
         if listen is not None:
             share.url = await stack.enter_async_context(alongside(partial(listen, share), grace))
         await stack.enter_async_context(share.closing(grace))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Generator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Final, Protocol, Self
 
 import attrs
 import trio
 
-from sessionctx.errors import NoRoom, NoSuchFile
+from sessionctx.errors import NoRoom, NoSuchFile, StorageError
 from sessionctx.share.blob import (
     FOLDER,
     Blob,
@@ -25,6 +25,7 @@ from sessionctx.share.blob import (
     read_digest_file,
 )
 from sessionctx.share.metrics import Metrics
+from sessionctx.share.names import Names
 from sessionctx.share.room import Reservation, Room
 from sessionctx.storage import Backend, Entry, Reader, WriteOptions
 
@@ -67,6 +68,7 @@ class Shelf:
     _metrics: Metrics
     _known: OrderedDict[str, Kept] = attrs.field(factory=OrderedDict[str, Kept], init=False)
     _going: dict[str, trio.Event] = attrs.field(factory=dict[str, trio.Event], init=False)
+    _looking: Names = attrs.field(factory=Names, init=False)
     _making_room: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     async def count(self) -> None:
@@ -92,10 +94,10 @@ class Shelf:
         if entry.kind != "file":
             return None
         self.room.touch(resource_id)
-        known = self._known.get(resource_id)
-        if known is not None and _same(known.entry, entry):
+        if (known := self._as_known(entry, resource_id)) is not None:
             return known
-        return self._remember(await self._look(resource_id, entry))
+        async with self._looking.only(resource_id):
+            return self._as_known(entry, resource_id) or self._remember(await self._look(resource_id, entry))
 
     def read(self, kept: Kept, offset: int, length: int | None) -> AbstractAsyncContextManager[Reader]:
         """Read a blob that is here, and no other that might take its place."""
@@ -116,7 +118,8 @@ class Shelf:
         if not kept.loaded:
             self.room.own(kept.blob.id)
         if self.backend.can.write:
-            await self.backend.write(digest_path_of(kept.blob.id), digest_file(kept.blob, loaded=kept.loaded))
+            with suppress(StorageError):  # the blob is here, whatever becomes of that
+                await self.backend.write(digest_path_of(kept.blob.id), digest_file(kept.blob, loaded=kept.loaded))
         return self._remember(kept)
 
     async def remove(self, resource_id: str) -> None:
@@ -192,6 +195,17 @@ class Shelf:
         except NoSuchFile:
             return None, False, None
 
+    def _as_known(self, entry: Entry, resource_id: str) -> Kept | None:
+        known = self._known.get(resource_id)
+        if known is None:
+            return None
+        same = (known.entry.version, known.entry.size, known.entry.modified) == (
+            entry.version,
+            entry.size,
+            entry.modified,
+        )
+        return known if same else None
+
     def _remember(self, kept: Kept) -> Kept:
         self._known[kept.blob.id] = kept
         self._known.move_to_end(kept.blob.id)
@@ -200,5 +214,5 @@ class Shelf:
         return kept
 
 
-def _same(one: Entry, other: Entry) -> bool:
-    return (one.version, one.size, one.modified) == (other.version, other.size, other.modified)
+def _state(entry: Entry) -> tuple[object, ...]:
+    return entry.version, entry.size, entry.modified

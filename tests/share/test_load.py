@@ -35,6 +35,7 @@ from sessionctx.share import Blob, BlobShare
 from sessionctx.storage import MemoryStorage
 from sessionctx.storage.source import pieces as pieces_of
 from sessionctx.testing import faults
+from sessionctx.testing.storage import Pieces
 from tests.share.conftest import DATA, digest_of, loaded, nothing_left, open_world
 
 
@@ -530,6 +531,31 @@ async def test_loads_in_different_sessions_and_with_other_services_do_not_run_at
             nursery.start_soon(one, url)
     assert got == [DATA] * 3
     assert len(world.asked) == 1
+
+
+async def test_two_processes_may_load_one_id_into_one_storage(autojump_clock, world, storage):
+    urls = [await world.has(name, latency=0.5) for name in "ab"]
+    got = []
+
+    async def one(share, url):
+        got.append(await loaded(share, "x", [url], expect=digest_of(DATA)))
+
+    async with BlobShare.open(storage, http=world.http) as first, BlobShare.open(storage, http=world.http) as second:
+        async with trio.open_nursery() as nursery:
+            for share, url in zip([first, second], urls, strict=True):
+                nursery.start_soon(one, share, url)
+        assert got == [DATA] * 2
+        assert await first.find("x") == await second.find("x")
+
+
+async def test_who_reads_does_not_wait_for_who_shares_it_again(autojump_clock, share, nursery):
+    await share.share("x", b"one")
+    nursery.start_soon(share.share, "x", Pieces([b"o"], hang=True))
+    await trio.testing.wait_all_tasks_blocked()
+    with trio.fail_after(1):
+        assert await loaded(share, "x", []) == b"one"
+        assert (await share.find("x")).size == 3
+    nursery.cancel_scope.cancel()
 
 
 async def test_the_patience_of_one_is_not_that_of_another(autojump_clock, world, share):

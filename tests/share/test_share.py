@@ -180,6 +180,41 @@ async def test_a_file_that_somebody_replaced_is_looked_through_again(storage):
         assert (await share.find("x")).digest == digest_of(b"two")
 
 
+class NoDigests(MemoryStorage):
+    async def write(self, path, source, **kwargs):
+        if ".sha256" in path:
+            raise NoRoom("the disk is full")
+        return await super().write(path, source, **kwargs)
+
+
+async def test_a_blob_is_shared_though_its_digest_cannot_be_kept_beside_it():
+    storage = NoDigests()
+    async with BlobShare.open(storage) as share:
+        blob = await share.share("x", DATA)
+    async with BlobShare.open(storage) as share:
+        assert await share.find("x") == blob
+
+
+class Counting(MemoryStorage):
+    """Counts reads."""
+
+    reads = 0
+
+    def read(self, path, **kwargs):
+        type(self).reads += path == "blobs/x"
+        return super().read(path, **kwargs)
+
+
+async def test_who_looks_for_the_same_at_once_looks_through_it_once():
+    storage = Counting()
+    await storage.write("blobs/x", DATA)
+    async with BlobShare.open(storage) as share:
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(share.find, "x")
+    assert Counting.reads == 1
+
+
 async def test_a_folder_is_no_blob(share, storage):
     await storage.mkdir("blobs/x")
     with pytest.raises(BlobNotFound):
