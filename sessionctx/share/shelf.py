@@ -18,6 +18,7 @@ import trio
 from sessionctx.errors import NoRoom, NoSuchFile, StorageError
 from sessionctx.share.blob import (
     FOLDER,
+    MOST_DIGEST,
     Blob,
     digest_file,
     digest_path_of,
@@ -189,7 +190,7 @@ class Shelf:
     async def _noted(self, resource_id: str) -> tuple[str | None, bool, float | None]:
         """Return what the file beside a blob says: its digest, whether it was loaded, and when that was written."""
         try:
-            async with self.backend.read(digest_path_of(resource_id)) as reader:
+            async with self.backend.read(digest_path_of(resource_id), length=MOST_DIGEST) as reader:
                 data = b"".join([bytes(piece) async for piece in reader])
                 return *read_digest_file(data), reader.entry.modified
         except NoSuchFile:
@@ -197,14 +198,7 @@ class Shelf:
 
     def _as_known(self, entry: Entry, resource_id: str) -> Kept | None:
         known = self._known.get(resource_id)
-        if known is None:
-            return None
-        same = (known.entry.version, known.entry.size, known.entry.modified) == (
-            entry.version,
-            entry.size,
-            entry.modified,
-        )
-        return known if same else None
+        return known if known is not None and _state(known.entry) == _state(entry) else None
 
     def _remember(self, kept: Kept) -> Kept:
         self._known[kept.blob.id] = kept

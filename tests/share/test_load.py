@@ -257,6 +257,47 @@ async def test_what_no_digest_names_is_not_patched_together(autojump_clock, worl
     assert await loaded(share, "x", [first, second]) == other
 
 
+def bare(data):
+    """A server that knows of no digests."""
+
+    async def app(scope, receive, send):
+        await (answering(404) if "/.sha256/" in scope["path"] else answering(200, data))(scope, receive, send)
+
+    return app
+
+
+async def test_where_services_have_different_blobs_one_of_them_comes_whole(autojump_clock, world, share):
+    """Nobody said which is wanted: the first one's word counts as long as it goes on, and then the next one's."""
+    first = await world.has("first", b"1" * 500_000, wrap=functools.partial(faults.truncating, after=200_000))
+    second = await world.has("second", b"2" * 400_000)
+    share._loader._chance.sample = lambda ready, count: list(ready)
+    assert await loaded(share, "x", [first, second]) == b"2" * 400_000
+    with session.begin() as s:
+        third = await world.has("third", b"3" * 400_000, wrap=functools.partial(faults.truncating, after=200_000))
+        with pytest.raises(FetchFailed):
+            await loaded(share, "y", [first.replace("first", "nobody"), third], max_tries=1)
+        assert not any(peer.state == "banned" for peer in statistics(s))
+
+
+async def test_two_that_contradict_each_other_while_one_is_late(autojump_clock, world, share):
+    late = await world.has("late", b"1" * 500_000, wrap=functools.partial(faults.slow, rate=100_000))
+    other = await world.has("other", b"2" * 500_000)
+    share._loader._chance.sample = lambda ready, count: list(ready)
+    assert await loaded(share, "x", [late, other]) == b"1" * 500_000
+    assert share.statistics().sources[other].failures == {"BadAnswer": 1}
+
+
+async def test_bytes_that_only_another_ones_word_speaks_against_are_no_lie(autojump_clock, world, share):
+    first = await world.has("first", b"1" * 500_000, wrap=functools.partial(faults.truncating, after=0))
+    second = world.add("second", bare(b"2" * 500_000))
+    share._loader._chance.sample = lambda ready, count: list(ready)
+    with session.begin() as s, pytest.raises(FetchFailed) as caught:
+        await loaded(share, "x", [first, second], max_tries=2)
+    assert not caught.value.lied
+    assert isinstance(caught.value.reasons[second], NotHere)
+    assert not any(peer.state == "banned" for peer in statistics(s))
+
+
 async def test_a_bare_service_goes_on_where_it_broke_off_while_its_tag_is_the_same(autojump_clock, world, share):
     def bare(versions):
         async def app(scope, receive, send):
