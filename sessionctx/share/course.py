@@ -145,6 +145,7 @@ class Course:
             BlobNotFound: all of them have said that they do not have it.
             FetchFailed: there is no next round, or nobody may be asked before the caller's deadline.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()  # that is not a lack of time to try again
         asked = self._candidates()
         if not asked or self.round >= self.wish.tries:
             raise self._failure("")

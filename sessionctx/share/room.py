@@ -30,8 +30,9 @@ class Room:
     def put(self, resource_id: str, size: int) -> None:
         """Count a blob as kept, and as used last."""
         self.drop(resource_id)
-        self._sizes[resource_id] = size
-        self.used += size
+        if self.most is not None:  # otherwise nothing ever goes, and nothing need be known
+            self._sizes[resource_id] = size
+            self.used += size
 
     def drop(self, resource_id: str) -> None:
         """Count a blob no more."""
@@ -40,7 +41,8 @@ class Room:
 
     def own(self, resource_id: str) -> None:
         """It was shared here, and others may load it from here: it does not go."""
-        self._own.add(resource_id)
+        if resource_id in self._sizes:
+            self._own.add(resource_id)
 
     def touch(self, resource_id: str) -> None:
         """It was used."""

@@ -632,6 +632,39 @@ async def test_another_with_better_services_has_its_own_luck(autojump_clock, wor
     assert sorted(results, key=bool) == [None, DATA]
 
 
+# --- what the share says
+
+
+async def test_all_is_counted_per_command_and_per_source(autojump_clock, world, share):
+    """Row: metrics are the queue's length only."""
+    broken = await world.has("broken", wrap=functools.partial(faults.truncating, after=400_000), latency=0.8)
+    good = await world.has("good", latency=0.5)
+    share._loader._chance.sample = lambda ready, count: list(ready)
+    await share.share("y", b"one")
+    with pytest.raises(FileExists):
+        await share.share("y", b"two")
+    await loaded(share, "x", [broken, good])
+    with pytest.raises(BlobNotFound):
+        await loaded(share, "z", [good])
+    with trio.move_on_after(0.25):
+        await loaded(share, "z", [good])
+    counted = share.statistics()
+    command = counted.share
+    assert (command.count, command.succeeded, command.bytes, command.failures) == (2, 1, 6, {"FileExists": 1})
+    command = counted.load
+    assert (command.count, command.succeeded, command.cancelled, command.running) == (3, 1, 1, 0)
+    assert (command.failures, command.retries, command.bytes) == ({"BlobNotFound": 1}, 1, len(DATA))
+    assert command.seconds == pytest.approx(0.8 + 0.5 + 0.5 + 0.25)
+    command = counted.read
+    assert (command.count, command.bytes) == (1, len(DATA))
+    source = counted.sources[broken]
+    assert (source.requests, source.bytes, source.failures) == (1, 400_000, {"PeerFailed": 1})
+    assert source.seconds == pytest.approx(0.8)
+    source = counted.sources[good]
+    assert (source.requests, source.bytes, source.failures) == (3, 600_000, {"NotHere": 1})
+    assert source.seconds == pytest.approx(0.5 + 0.5 + 0.25)
+
+
 # --- what the session says
 
 

@@ -279,7 +279,7 @@ def test_room_evicts_what_was_used_least_recently_of_what_may_go(data):
                 model = [each for each in model if each[0] != name]
             case "own":
                 room.own(name)
-                own.add(name)
+                own |= {name} & {each for each, _ in model}
             case "hold":
                 if name in held:
                     held.pop(name).__exit__(None, None, None)
@@ -289,7 +289,16 @@ def test_room_evicts_what_was_used_least_recently_of_what_may_go(data):
         assert room.used == sum(size for _, size in model)
         assert room.oldest() == next((each for each, _ in model if each not in own and each not in held), None)
         assert room.fits(10) == (room.used + 10 <= 100)
-    assert Room(None).fits(10**18)
+
+
+def test_without_a_bound_nothing_is_counted():
+    room = Room(None)
+    for n in range(10):
+        room.put(str(n), 10**18)
+        room.own(str(n))
+    assert room.fits(10**18)
+    assert room.oldest() is None
+    assert (len(room._sizes), len(room._own), room.used) == (0, 0, 0)
 
 
 def test_what_is_reserved_is_given_back():

@@ -9,6 +9,7 @@ call unused if it were accepted.
 from __future__ import annotations
 
 import io
+from collections.abc import AsyncIterator
 from typing import assert_type
 
 import attrs
@@ -19,6 +20,7 @@ from sessionctx import CID, Block, Node, errors, peers, serve, session
 from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, TieredBlockstore
 from sessionctx.dag import CarSummary, Fetched, FileReader, Kind, Opened, Source, Walk
 from sessionctx.session import Limits, Session, Slot, Statistics, events
+from sessionctx.share import Blob, BlobShare
 from sessionctx.testing.routers import FakeRouter
 from sessionctx.transports import GatewayTransport, Provider, Router, Routing
 
@@ -198,3 +200,19 @@ async def routing(cid: CID) -> None:
     assert_type(router.transport("https://gw.example"), GatewayTransport)
     either: list[Routing] = [router, FakeRouter()]
     either.append("https://router.example")  # type: ignore[arg-type]
+
+
+async def blobs(pieces: AsyncIterator[bytes]) -> None:
+    async with BlobShare.open("memory://", listen=serve.listening("127.0.0.1:0"), max_bytes=10) as share:
+        assert_type(await share.share("x", pieces, expect="sha256:..."), Blob)
+        blob = await share.share("y", b"...")
+        async with share.load("y", ["https://a.example"], expect=blob, may_come=True) as reader:
+            assert_type(await reader.read_at(0, 5), bytes)
+            async for piece in reader:
+                assert_type(piece, bytes | bytearray | memoryview)
+        assert_type(share.url, str | None)
+        for service, counted in share.statistics().sources.items():
+            assert_type((service, counted.requests), tuple[str, int])
+        await share.share("z", 5)  # type: ignore[arg-type]
+        app: serve.App = serve.blobs(share)
+        del app
