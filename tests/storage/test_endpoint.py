@@ -12,8 +12,11 @@ from sessionctx import session
 from sessionctx.errors import (
     AccessDenied,
     Busy,
+    Denied,
+    Lied,
     LimitReached,
     NoSuchFile,
+    NotHere,
     PeerFailed,
     SessionEnded,
     Unreachable,
@@ -71,6 +74,9 @@ async def test_an_upload_tells_the_rate_and_is_no_part_of_the_budget(autojump_cl
     ("error", "outcome", "counts", "state"),
     [
         (NoSuchFile("x"), "missing", {"missing": 1}, "good"),
+        (NotHere("x"), "failed", {"missing": 1}, "good"),
+        (Denied("x"), "failed", {"missing": 1}, "good"),
+        (Lied("x"), "failed", {"lied": 1}, "banned"),
         (AccessDenied("x"), "failed", {"found": 1}, "good"),
         (PeerFailed("x"), "failed", {"failed": 1}, "resting"),
         (Busy("x", retry_after=7.0), "failed", {"failed": 1}, "resting"),
@@ -86,7 +92,7 @@ async def test_an_error_says_how_it_ended(error, outcome, counts, state):
     assert getattr(s.statistics(), outcome) == 1
     (peer,) = statistics(s)
     assert {name: getattr(peer, name) for name in counts} == counts
-    assert peer.asked == sum((peer.found, peer.missing, peer.failed, peer.cancelled))
+    assert peer.asked == sum((peer.found, peer.missing, peer.failed, peer.lied, peer.cancelled))
     assert peer.state == state
     if isinstance(error, Busy):
         assert [event.seconds for event in heard if isinstance(event, events.Rested)] == [7.0]
