@@ -373,22 +373,33 @@ async def test_a_service_that_is_alone_and_dead_does_not_hang_for_ever(autojump_
 class SlowStorage(MemoryStorage):
     """Takes 1.5 s for a piece."""
 
+    taken = 0
+
     async def write(self, path, source, **kwargs):
         return await super().write(path, self._slowly(source), **kwargs)
 
     async def _slowly(self, source):
         async for piece in pieces_of(source):
+            type(self).taken += len(piece)
             await trio.sleep(1.5)
             yield piece
 
 
-async def test_a_slow_disk_is_nobodys_fault(autojump_clock, world):
-    """While the storage takes its time, nobody is late."""
+async def test_a_slow_disk_is_nobodys_fault_and_holds_the_service_up(autojump_clock, world, nursery):
+    """While the storage takes its time, nobody is late, and no more than a few pieces wait for it."""
     async with BlobShare.open(SlowStorage(), http=world.http) as share:
         a, b = [await world.has(name, wrap=functools.partial(faults.slow, rate=3_000_000)) for name in "ab"]
+
+        async def watch():
+            while True:
+                assert share.statistics().load.bytes - SlowStorage.taken <= 8 * 64 * 1024
+                await trio.sleep(0.7)
+
+        nursery.start_soon(watch)
         assert await loaded(share, "x", [a, b]) == DATA
         assert trio.current_time() > 15
         assert len(world.asked) == 1
+        nursery.cancel_scope.cancel()
 
 
 # --- again, and not for ever
