@@ -19,6 +19,7 @@ from sessionctx.storage import MemoryStorage
 from sessionctx.testing import faults
 from tests.share.conftest import digest_of, loaded, nothing_left, open_world
 
+FEW = settings.default.max_examples // 3  # each of them is many requests
 SIZE = 700_000
 BLOB = random.Random(7).randbytes(SIZE)
 
@@ -110,7 +111,7 @@ async def build(world, services):
     return urls, honest
 
 
-@settings(max_examples=60)
+@settings(max_examples=FEW)
 @given(services=SERVICES, rest=st.integers(0, 2**32))
 def test_the_right_bytes_come_or_an_error_does(services, rest):
     """With a digest that is expected: no wrong byte is kept, no honest service is banned, one that is good suffices."""
@@ -139,7 +140,7 @@ def test_the_right_bytes_come_or_an_error_does(services, rest):
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-@settings(max_examples=40)
+@settings(max_examples=FEW)
 @given(services=SERVICES, rest=st.integers(0, 2**32), patience=st.floats(0.05, 30))
 def test_a_load_that_is_given_up_leaves_nothing(services, rest, patience):
     """However far it has come when its caller gives up: it is all there, or nothing is."""
