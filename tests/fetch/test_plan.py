@@ -266,6 +266,12 @@ def test_but_not_for_what_saves_little(good, flying, seconds, grants):
     assert turn([job], [asked, idle]) == grants
 
 
+def test_what_is_doubled_because_it_is_late_is_not_doubled_again_as_one_of_the_last(good, flying):
+    pool, (job,) = [good(0, latency=0.0), good(1, latency=0.0), good(2, latency=0.0)], jobs_of(1)
+    flying(job, pool[0], began=NOW, predicted=100.0, late_at=NOW)
+    assert turn([job], pool) == [(0, 1, True)]
+
+
 def test_who_had_what_links_to_it_is_expected_to_have_it(good):
     """However little it has of everything else: then it is asked, as it is the quicker one."""
     giver, other = good(0, latency=0.1, hits=0.4), good(1, latency=0.3)
