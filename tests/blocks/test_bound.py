@@ -170,6 +170,20 @@ async def test_what_was_read_stays_and_a_tenth_is_left_free(path, clock):
         assert store.statistics().bytes == 90 * KB
 
 
+async def test_what_was_put_again_stays_though_its_turn_had_come(path, clock):
+    """Its place in line is corrected when its turn comes, and not when it is put: nothing is lost by that."""
+    blocks = [leaf(number) for number in range(12)]
+    async with DiskBlockstore.open(path, max_bytes=10 * KB, grace=0) as store:
+        for block in blocks[:11]:
+            await store.put(block)  # the last one finds no room: what is there stands in line from now on
+            clock.now += 1
+        assert await held(store, blocks) == blocks[2:11]
+        await store.put(blocks[2])
+        clock.now += 1
+        await store.put_many([blocks[11], leaf(20)])
+        assert await held(store, blocks) == [blocks[2], *blocks[5:]]
+
+
 async def test_what_another_process_read_stays(path, clock):
     blocks = [leaf(number) for number in range(11)]
     async with DiskBlockstore.open(path, max_bytes=10 * KB, grace=0) as store:

@@ -113,7 +113,8 @@ def test_bytes_that_look_like_a_cid_stay_bytes():
 
 
 @pytest.mark.parametrize(
-    "inside", ["00", "000155", "0002550000", "00" + bytes(LINK).hex() + "00", "", bytes(LINK).hex()]
+    "inside",
+    ["00", "000155", "0002550000", "00" + bytes(LINK).hex() + "00", "", bytes(LINK).hex(), "01" + bytes(LINK).hex()],
 )
 def test_a_link_must_hold_a_cid(inside):
     raw = bytes.fromhex(inside)
@@ -184,6 +185,15 @@ def test_lists_that_lie_about_their_length_are_refused_before_room_is_made(size,
     with pytest.raises(DecodeError):
         dagcbor.decode(bytes(data))
     assert process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    "data", ["8300", "83830000 0000", "a1 6161 83 00", "84a2 6161 00 6162 00", "8201 8201 8201 82"]
+)
+def test_no_more_is_claimed_than_there_is_by_all_lists_and_maps_together(data):
+    """It is noticed where it is claimed, and not when the data ends."""
+    with pytest.raises(DecodeError, match="claimed"):
+        dagcbor.decode(bytes.fromhex(data))
 
 
 def test_a_large_value_is_looked_through_first():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sessionctx.content import DAG_PB, RAW, Block, CarDecoder, unixfs
-from sessionctx.dag import Dag, Files
+from sessionctx.dag import Dag, Files, Progress
 from sessionctx.dag.unixfs import FileBuilder, Profile
 from sessionctx.dag.unixfs.build import PLAIN, Attributes
 from sessionctx.errors import DagTooDeep, InvalidDag
@@ -87,6 +87,9 @@ async def test_metadata_is_read_as_the_file_it_is_about(store, pb, file, folder,
         decoder = CarDecoder()
         found = decoder.feed(b"".join([chunk async for chunk in car]))
     assert {cid for cid, _ in found} == {root.cid, twice.cid, about.cid, leaf.cid}
+    told = []
+    await files.export(twice.cid, tmp_path / "twice", progress=told.append)
+    assert told[-1] == Progress(1, 5, 5)  # what it is about says how much there is
     exported = await files.export(root.cid, tmp_path / "out")
     assert exported.files == 3
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == dict.fromkeys("abc", b"hello")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx.content import Block
 from sessionctx.fetch.early import EACH, EARLY, Early
 from sessionctx.testing import fates, samples
 from tests.fetch.test_carry import HAMT, network_of, walked, walked_with_odd
+from tests.profiles import examples
 
 SMALL = samples.folder(60, 2000, sharded=True)
 BLOCKS = [Block.of(n.to_bytes(2, "big") * (EARLY // 16)) for n in range(20)]  # some seven of them fit
@@ -55,7 +56,7 @@ def test_empty_blocks_are_not_kept_without_number():
     assert early.gave_way
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(order=st.randoms(use_true_random=False))
 def test_a_car_in_whatever_order_brings_it_all_in_one_request(order):
     """As long as what is early fits: no block is asked for by itself, and none comes twice but those above the CAR."""

@@ -46,3 +46,15 @@ def test_a_long_calm_saves_up_no_storm():
         budget.spend()
         hedges += 1
     assert hedges == budget.most
+
+
+def test_nor_do_hedges_that_won():
+    budget = HedgeBudget()
+    for _ in range(100):
+        budget.spend()
+        budget.earn()
+        budget.won()
+        for _ in range(40):
+            budget.earn()
+        budget.won()
+    assert budget.tokens == budget.most

@@ -248,6 +248,39 @@ def test_one_hedge_is_sent_at_a_time_and_for_the_first_that_can_be_hedged(good, 
     assert turn(jobs, pool, now=NOW + 3) == [(1, 1, True)]
 
 
+def test_one_of_the_last_jobs_is_doubled_by_who_has_nothing_to_do_and_will_have_it_long_before(good, flying):
+    slow, idle = good(0, latency=0.0, rate=100), good(1, latency=0.0, rate=1000, window=1)
+    jobs = jobs_of(2)
+    for job in jobs:
+        flying(job, slow, began=NOW, predicted=10.0, late_at=NOW + 20)
+    assert turn(jobs, [slow, idle], hedges=False) == []
+    assert turn(jobs, [slow, idle]) == [(0, 1, True)]
+
+
+@pytest.mark.parametrize(("seconds", "grants"), [(0.09, []), (0.12, []), (0.2, [(0, 1, True)]), (10.0, [(0, 1, True)])])
+def test_but_not_for_what_saves_little(good, flying, seconds, grants):
+    """At least a tenth of a second, however much quicker the other one is."""
+    asked, idle = good(0, latency=0.0, rate=1000 / seconds), good(1, latency=0.0, rate=1000 / 0.05)
+    (job,) = jobs_of(1)
+    flying(job, asked, began=NOW, predicted=seconds, late_at=NOW + 20)
+    assert turn([job], [asked, idle]) == grants
+
+
+def test_what_is_doubled_because_it_is_late_is_not_doubled_again_as_one_of_the_last(good, flying):
+    pool, (job,) = [good(0, latency=0.0), good(1, latency=0.0), good(2, latency=0.0)], jobs_of(1)
+    flying(job, pool[0], began=NOW, predicted=100.0, late_at=NOW)
+    assert turn([job], pool) == [(0, 1, True)]
+
+
+def test_who_had_what_links_to_it_is_expected_to_have_it(good):
+    """However little it has of everything else: then it is asked, as it is the quicker one."""
+    giver, other = good(0, latency=0.1, hits=0.4), good(1, latency=0.3)
+    (job,) = jobs_of(1)
+    assert turn([job], [giver, other]) == [(0, 1, False)]
+    job.near = (giver,)
+    assert turn([job], [giver, other]) == [(0, 0, False)]
+
+
 def test_a_silent_request_is_dead_in_the_end_and_replaced_whatever_it_costs(late):
     job, pool = late
     assert turn([job], pool, now=NOW + 9.9, hedges=False) == []

@@ -140,6 +140,7 @@ def test_no_more_than_so_many_names_are_kept_track_of(monkeypatch):
     assert sweep.blocks == 6
     assert not sweep.done
     assert sweep.next() is None
+    assert not sweep.includes(root.cid.multihash)
 
 
 def test_what_hangs_below_a_block_that_has_come_is_part_of_it_as_well():

@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionctx import session
@@ -18,6 +18,7 @@ from sessionctx.storage import Can, LocalStorage, WriteOptions, download, open_s
 from sessionctx.storage.window import SMALLEST
 from sessionctx.testing.proxy import Fault, open_proxy
 from sessionctx.testing.storage import content, listed
+from tests.profiles import examples
 from tests.storage.line import Line
 from tests.storage.nginx import nginx
 
@@ -60,7 +61,7 @@ async def test_a_file_of_any_size_is_brought(target, size):
     assert await content(target, "file") == DATA[:size]
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(seed=st.integers(0, 2**32), at_once=st.integers(1, 5), resume=st.booleans())
 def test_the_file_is_right_or_absent_however_its_parts_are_late_and_cut(seed, at_once, resume):
     """It never appears before it is whole; with resume, tries end, and little is asked for twice."""

@@ -22,7 +22,7 @@ from sessionctx.dag import CarSummary, Fetched, FileReader, Kind, Opened, Source
 from sessionctx.session import Limits, Session, Slot, Statistics, events
 from sessionctx.share import Blob, BlobShare
 from sessionctx.testing.routers import FakeRouter
-from sessionctx.transports import GatewayTransport, Provider, Router, Routing
+from sessionctx.transports import Provider, Router, Routing, Transport
 
 
 def sessions() -> None:
@@ -197,7 +197,7 @@ async def routing(cid: CID) -> None:
         async for provider in found:
             assert_type(provider, Provider)
             assert_type(provider.gateways, tuple[str, ...])
-    assert_type(router.transport("https://gw.example"), GatewayTransport)
+    assert_type(router.transport("https://gw.example"), Transport)
     either: list[Routing] = [router, FakeRouter()]
     either.append("https://router.example")  # type: ignore[arg-type]
 

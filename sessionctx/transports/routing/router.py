@@ -23,9 +23,10 @@ from sessionctx.errors import (
     PeerError,
 )
 from sessionctx.transports.address import Address
-from sessionctx.transports.gateway import GatewayTransport
+from sessionctx.transports.base import Transport
 from sessionctx.transports.headers import content_type, shown
 from sessionctx.transports.http import HTTP, Response
+from sessionctx.transports.registry import open_transport
 from sessionctx.transports.routing.cache import Cache, fresh_for
 from sessionctx.transports.routing.filters import Filter
 from sessionctx.transports.routing.records import Decoder, Document, Lines, Provider, provider_of
@@ -97,9 +98,12 @@ class Router:
         """
         return self._ask(cid, Filter(addrs, protocols))
 
-    def transport(self, gateway: str) -> GatewayTransport:
-        """Return how to ask one of the gateways that it named: checked as it connects, unless *allow_private*."""
-        return GatewayTransport(gateway, http=self._gateway_http)
+    def transport(self, gateway: str) -> Transport:
+        """Return how to ask one of the gateways that it named: checked as it connects, unless *allow_private*.
+
+        :exc:`InvalidPeer` for what is no address of HTTP: of others nobody could say whether they are public.
+        """
+        return open_transport(Address.parse(gateway).url, http=self._gateway_http)
 
     @asynccontextmanager
     async def _ask(self, cid: CID, wanted: Filter) -> AsyncGenerator[AsyncIterator[Provider]]:

@@ -28,7 +28,7 @@ from sessionctx.errors import (
     Stalled,
     Unreachable,
 )
-from sessionctx.transports import HTTP, Provider, Router
+from sessionctx.transports import HTTP, Provider, Router, registry
 
 CID_ = CID.of(b"wanted")
 NDJSON = "application/x-ndjson"
@@ -472,6 +472,14 @@ async def test_what_is_private_by_its_text_is_not_even_connected_to(peer):
     with pytest.raises(Unreachable, match="is loopback"):
         await Router("https://router.example").transport(f"https://127.0.0.1:{there.port}").block(CID_)
     assert there.opened == 0
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_what_a_router_names_is_asked_over_http_only(allowed, monkeypatch):
+    """Whatever transports there are for other addresses: nobody watches what those connect to."""
+    monkeypatch.setitem(registry._factories, "pigeon", lambda url: pytest.fail(f"{url} was opened"))
+    with pytest.raises(InvalidPeer):
+        Router("https://router.example", allow_private=allowed).transport("pigeon://loft")
 
 
 def test_a_client_of_ones_own_cannot_be_watched():
