@@ -91,7 +91,7 @@ class _Turn:
         self._likely = pool.first_busy(now)
         self._looked_at = set(self._likely)
         self._rows = [iter(row) for row in (pool.ready, pool.unknown) if row]
-        self._given: dict[Line, int] = {}  # requests of this turn, by endpoint: several peers may be behind one
+        self._given: dict[Line, int] = {}  # requests of this turn, by endpoint, if several peers are behind it
         self._tried: dict[Job, None] = {}
         self._before: dict[Outlook, float] = {}  # what was expected of those that something was queued at
         self._more()
@@ -276,12 +276,17 @@ class _Turn:
         self.grants.append(Grant(job, best.record, best.outlook.duration(job.size), hedge))
         self._queue(best.outlook, job.size)
         self._room -= 1
-        self._free[best] -= 1
-        line = best.record.line
+        left = self._free[best] = self._free[best] - 1
+        if not left:
+            self._close(best)
+        if len(best.record.neighbours) > 1:
+            self._share_line(best.record.line)
+
+    def _share_line(self, line: Line) -> None:
+        """Count a request to an endpoint that several peers are behind: where it has no room left, none gets more."""
         self._given[line] = self._given.get(line, 0) + 1
-        for each in tuple(self._free):
-            if each.record.line is line and (not self._free[each] or self._line_is_full(each)):
-                self._close(each)
+        for each in [each for each in self._free if each.record.line is line and self._line_is_full(each)]:
+            self._close(each)
 
     def _close(self, standing: Standing) -> None:
         """It gets no more in this turn."""

@@ -196,7 +196,9 @@ class Pool:
         record = standing.record
         self._changes += 1
         room = min(int(record.window), window(record, self.size)) - record.line.in_flight
-        self._enter(standing, self._bounded(record, room) if room > 0 else 0, now)
+        if room > 0 and self.most is not None:
+            room = self._bounded(record, room)
+        self._enter(standing, max(room, 0), now)
 
     def _place_unknown(self, standing: Standing, now: float) -> None:
         record = standing.record

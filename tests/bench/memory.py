@@ -23,8 +23,7 @@ def at_hand(folder: Path, size: int) -> Iterator[None]:
     written in turns and one of them is deleted: what that leaves are pieces between those of the other, too small to be
     taken back, and so they come first for the next files.
     """
-    pages, page = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    if pages * page < 3 * (size + SPARE):
+    if _free() < 3 * (size + SPARE):
         yield
         return
     piece = bytes(PIECE)
@@ -39,3 +38,9 @@ def at_hand(folder: Path, size: int) -> Iterator[None]:
             yield
         finally:
             kept.unlink()
+
+
+def _free() -> int:
+    """Bytes of memory that are free; 0 where the system does not say."""
+    known = "SC_AVPHYS_PAGES" in os.sysconf_names
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else 0

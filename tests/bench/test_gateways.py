@@ -17,6 +17,8 @@ import pytest
 from sessionctx.content import CID, CarDecoder, verify
 from tests.bench import gateways
 from tests.bench.gateways import Gateway, measured, rate, row, serving
+from tests.bench.memory import at_hand
+from tests.bench.nginx import GATEWAY, INSTALLED, lay_out, nginx
 from tests.bench.prepared import MIB, random_blocks, random_file, random_folder
 
 KIB = 1024
@@ -55,6 +57,24 @@ def test_a_gateway_serves_blocks_and_cars_of_what_was_prepared(content):
     assert [str(cid) for cid, _ in whole] == [content.root, *content.leaves]
     assert hashlib.sha256(b"".join(data for _, data in whole[1:])).hexdigest() == content.digest
     assert (len(part), len(alone)) == (2, 1)
+
+
+@pytest.mark.skipif(not INSTALLED, reason="nginx is not installed")
+def test_nginx_serves_the_same_blocks_and_the_whole_car(content, tmp_path):
+    lay_out(content, tmp_path / "files")
+    with nginx(tmp_path / "files", GATEWAY) as (host, port):
+        url = f"http://{host}:{port}"
+        for leaf in content.leaves:
+            verify(CID.parse(leaf), get(url, f"/ipfs/{leaf}?format=raw")[0])
+        assert [str(cid) for cid, _ in sections(car(url, content))] == [content.root, *content.leaves]
+
+
+@pytest.mark.parametrize("size", [MIB, 1 << 60])
+def test_memory_at_hand_leaves_no_file(tmp_path, size):
+    """Where there is not enough memory, there is none at hand, and that is all."""
+    with at_hand(tmp_path, size):
+        assert [path.name for path in tmp_path.iterdir()] == (["kept"] if size == MIB else [])
+    assert not list(tmp_path.iterdir())
 
 
 def test_connections_share_the_rate_of_their_gateway_and_no_other(content):
