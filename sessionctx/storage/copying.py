@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Literal, TypeAlias
 
 import attrs
@@ -62,7 +62,7 @@ async def copy(
     links: Links = "skip",
     on_error: OnError = "continue",
     progress: Callable[[int], object] = lambda _: None,
-    each: Callable[[Outcome], object] = lambda _: None,
+    each: Callable[[Outcome], Awaitable[object]] | None = None,
 ) -> Summary:
     """Copy the file *source* to *target* or, if *recursive*, what is in the folder *source* into the folder *target*.
 
@@ -80,7 +80,7 @@ async def copy(
         links: what becomes of symbolic links in a folder: they are skipped, or followed to files within the storage.
         on_error: whether the first error of an entry ends it all.
         progress: called with the number of bytes, as they move.
-        each: called with what became of each entry.
+        each: awaited with what became of each entry.
 
     Raises:
         CannotDo: *source* is a folder, and it is not *recursive*; or *target* lies within it.
@@ -131,14 +131,14 @@ class _Copy:
     links: Links
     on_error: OnError
     progress: Callable[[int], object]
-    each: Callable[[Outcome], object]
+    each: Callable[[Outcome], Awaitable[object]] | None
     summary: Summary = attrs.field(factory=Summary, init=False)
     _listed: bool = attrs.field(default=False, init=False)
     _failure: Exception | None = attrs.field(default=None, init=False)
 
     async def single(self, entry: Entry) -> None:
         """Copy one file; its error is that of the whole."""
-        self._tell(await self._file(entry, self.source, self.target, ""))
+        await self._tell(await self._file(entry, self.source, self.target, ""))
 
     async def folder(self) -> None:
         """Copy what is in a folder."""
@@ -167,7 +167,7 @@ class _Copy:
         except Exception as error:  # noqa: BLE001 - raised by `folder`, outside of the nursery
             if isinstance(error, SessionctxError) and not isinstance(error, SessionError) and self._goes_on:
                 self._listed = True
-                self._tell(Outcome(path="", target=self.target.shown, what="failed", error=error))
+                await self._tell(Outcome(path="", target=self.target.shown, what="failed", error=error))
             else:
                 self._failure = error
 
@@ -177,14 +177,14 @@ class _Copy:
                 try:
                     outcome = await self._entry(entry)
                     if outcome is not None:
-                        self._tell(outcome)
+                        await self._tell(outcome)
                 except Exception as error:  # noqa: BLE001 - raised by `folder`, outside of the nursery
                     self._failure = self._failure or error
                     scope.cancel()
 
     async def _entry(self, entry: Entry) -> Outcome | None:
         """Copy one of many: its error is told, and ends the whole only if that is wanted, or the session has ended."""
-        path = entry.path.removeprefix(f"{self.source.path}/") if self.source.path else entry.path
+        path = self.source.relative(entry.path)
         target = self.target.below(path)
         try:
             self._check_name(entry, path)
@@ -201,8 +201,8 @@ class _Copy:
         if entry.problem is not None:
             raise entry.problem
         fault = fault_of(joined(self.target.path, path))
-        below = within(self.source.path, entry.path) and entry.path != self.source.path
-        if not below or fault is not None:
+        inside = within(self.source.path, entry.path) and entry.path != self.source.path
+        if not inside or fault is not None:
             raise InvalidLocation(
                 f"{self.source.shown} lists {entry.path[:200]!r}, which could lead elsewhere: refused",
                 storage=self.source.storage.public,
@@ -230,7 +230,7 @@ class _Copy:
         count = await transfer(source, target, entry, resume=self.resume, progress=self.progress)
         return Outcome(path=path, target=target.shown, what="copied", bytes=count)
 
-    def _tell(self, outcome: Outcome) -> None:
+    async def _tell(self, outcome: Outcome) -> None:
         """Add *outcome* to the summary."""
         so_far, failures = self.summary, self.summary.failures
         if outcome.what == "failed" and len(failures) < _REMEMBERED:
@@ -242,7 +242,8 @@ class _Copy:
             bytes=so_far.bytes + outcome.bytes,
             failures=failures,
         )
-        self.each(outcome)
+        if self.each is not None:
+            await self.each(outcome)
 
     @property
     def _goes_on(self) -> bool:

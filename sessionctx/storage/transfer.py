@@ -27,6 +27,11 @@ class Location:
         """Return the location of *path* below this one."""
         return Location(self.storage, joined(self.path, path))
 
+    def relative(self, path: str) -> str:
+        """Return *path* of the storage as it is called below this location; if it is not there, it stays as it is."""
+        prefix = self.path and f"{self.path}/"
+        return path[len(prefix) :] if path.startswith(prefix) else path
+
     @property
     def shown(self) -> str:
         """How to tell people of it, without credentials."""
