@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Final, Literal, NoReturn, Self
+from typing import Final, NoReturn, Self
 
 import attrs
 import trio
@@ -14,10 +14,10 @@ import trio
 from sessionctx.content import CID
 from sessionctx.dag import Files, Stat
 from sessionctx.errors import CannotDo, SessionctxError
-from sessionctx.storage import Can, Entry, Listing, Location, Reader, Source, WriteOptions, checked
+from sessionctx.storage import Can, Entry, Kind, Listing, Location, Reader, Source, WriteOptions, checked
 
 CAN: Final = Can(write=False, links=True, best_part=sys.maxsize)
-_KINDS: Final[dict[str, Literal["file", "folder", "link"]]] = {
+_KINDS: Final[dict[str, Kind]] = {
     "file": "file",
     "directory": "folder",
     "symlink": "link",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sessionctx.storage.base import Backend, Can, Entry, Listing, Reader, Source, WriteOptions
+from sessionctx.storage.base import Backend, Can, Entry, Kind, Listing, Reader, Source, WriteOptions
 from sessionctx.storage.copying import Outcome, Summary, copy
 from sessionctx.storage.downloading import download
 from sessionctx.storage.endpoint import Endpoint, Request
@@ -17,6 +17,7 @@ __all__ = [
     "Can",
     "Endpoint",
     "Entry",
+    "Kind",
     "Listing",
     "LocalStorage",
     "Location",

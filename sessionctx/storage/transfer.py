@@ -30,7 +30,7 @@ class Location:
     def relative(self, path: str) -> str:
         """Return *path* of the storage as it is called below this location; if it is not there, it stays as it is."""
         prefix = self.path and f"{self.path}/"
-        return path[len(prefix) :] if path.startswith(prefix) else path
+        return path.removeprefix(prefix)
 
     @property
     def shown(self) -> str:
