@@ -33,7 +33,9 @@ class Place:
     @property
     def is_folder(self) -> bool:
         """Whether it is written as that of a folder."""
-        return self.text.endswith(("/", os.sep)) or (self.is_local and Path(self.text).is_dir())
+        if self.is_local:
+            return self.text.endswith(("/", os.sep)) or Path(self.text).is_dir()
+        return self.text.partition("?")[0].endswith("/")
 
 
 def place(text: str) -> Place:
@@ -74,14 +76,15 @@ def _local(where: Place) -> Location:
 def split(url: str) -> tuple[str, str]:
     """Return the URL of the storage that *url* is in, and the path in that: its last name, if it does not end in ``/``.
 
-    Of ``smb://host/share/...`` the share, of others the host or bucket, is the least that a storage can be.
+    Of ``smb://host/share/...`` the share, of others the host or bucket, is the least that a storage can be. Options
+    (``?...``) are those of the storage.
     """
-    scheme, _, rest = url.partition("://")
-    least = 2 if scheme.lower() == "smb" else 1
+    where, mark, options = url.partition("?")
+    scheme, _, rest = where.partition("://")
     head, slash, name = rest.rpartition("/")
-    if not slash or not name or "?" in name or "#" in name or head.count("/") < least - 1:
+    if not slash or not name or (scheme.lower() == "smb" and "/" not in head):
         return url, ""
-    return f"{scheme}://{head or '/'}", unquote(name)
+    return f"{scheme}://{head or '/'}{mark}{options}", unquote(name)
 
 
 def named_in(source: Location, folder: Location) -> Location:

@@ -156,6 +156,8 @@ def test_urls_are_split_into_a_storage_and_a_path():
     assert split("s3://bucket/key") == ("s3://bucket", "key")
     assert split("s3://bucket/folder/") == ("s3://bucket/folder/", "")
     assert split("s3://bucket") == ("s3://bucket", "")
+    assert split("s3://bucket/a/b?endpoint=http://host/x") == ("s3://bucket/a?endpoint=http://host/x", "b")
+    assert split("s3://bucket/a/?region=x") == ("s3://bucket/a/?region=x", "")
     assert split("file:///x") == ("file:///", "x")
     assert split("file:///x/y") == ("file:///x", "y")
     assert split("smb://host/share") == ("smb://host/share", "")
