@@ -83,11 +83,12 @@ async def copy(
         each: awaited with what became of each entry.
 
     Raises:
-        CannotDo: *source* is a folder, and it is not *recursive*; or *target* lies within it.
+        CannotDo: *source* is a folder, and it is not *recursive*; *target* lies within it, or can only be
+            read.
         StorageError, PeerError: a single file, or the folder itself, cannot be copied; or, with ``on_error="stop"``,
             the first entry that cannot.
     """
-    _check_apart(source, target)
+    _check_possible(source, target)
     with session.begin():
         job = _Copy(source, target, resume, dry_run, links, on_error, progress, each)
         found = await _look(source, recursive=recursive)
@@ -98,8 +99,10 @@ async def copy(
     return job.summary
 
 
-def _check_apart(source: Location, target: Location) -> None:
-    if source.storage.endpoint == target.storage.endpoint and within(source.shown, target.shown):
+def _check_possible(source: Location, target: Location) -> None:
+    if not target.storage.can.write:
+        raise CannotDo(f"{target.storage.public} can only be read", storage=target.storage.public, path=target.path)
+    if source.storage.endpoint == target.storage.endpoint and within(source.shown.rstrip("/"), target.shown):
         raise CannotDo(
             f"{target.shown} is {source.shown} itself, or within it: copy it to somewhere else",
             storage=target.storage.public,

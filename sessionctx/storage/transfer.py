@@ -35,7 +35,8 @@ class Location:
     @property
     def shown(self) -> str:
         """How to tell people of it, without credentials."""
-        return joined(self.storage.public.rstrip("/"), self.path)
+        root = self.storage.public
+        return root + self.path if root.endswith("/") else joined(root, self.path)
 
 
 async def transfer(

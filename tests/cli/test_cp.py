@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 
 import pytest
 
@@ -163,3 +165,20 @@ def test_urls_are_split_into_a_storage_and_a_path():
     assert split("smb://host/share") == ("smb://host/share", "")
     assert split("smb://host/share/x") == ("smb://host/share", "x")
     assert split("sftp://me:pw@host/x") == ("sftp://me:pw@host", "x")
+
+
+def test_ctrl_c_leaves_nothing_half_written(command, home, tmp_path):
+    (tmp_path / "root").mkdir()
+    data = os.urandom(20_000_000)
+    (tmp_path / "root/file").write_bytes(data)
+    (home / "to").mkdir()
+    with nginx(tmp_path / "root", tmp_path / "work", "limit_rate 1m;") as port:
+        with command("cp", f"http://127.0.0.1:{port}/file", "to/") as process:
+            while not list((home / "to").iterdir()):
+                assert process.poll() is None
+                time.sleep(0.02)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            process.wait(10)
+    assert process.returncode == 130
+    assert list((home / "to").iterdir()) == []

@@ -11,7 +11,7 @@ import trio
 
 from sessionctx import session
 from sessionctx.errors import AccessDenied, CannotDo, InvalidLocation, LimitReached, NoSuchFile, PeerFailed
-from sessionctx.storage import Entry, LocalStorage, Location, MemoryStorage, WriteOptions, copy
+from sessionctx.storage import Can, Entry, LocalStorage, Location, MemoryStorage, WriteOptions, copy
 from sessionctx.storage.transfer import is_same
 from sessionctx.storage.window import SMALLEST
 from sessionctx.testing.storage import content, listed
@@ -104,8 +104,24 @@ async def test_nothing_is_copied_into_itself(source):
     for to in ["from", "from/b/new", "from/x"]:
         with pytest.raises(CannotDo, match="somewhere else"):
             await copy(Location(source, "from"), Location(source, to), recursive=True)
+    with pytest.raises(CannotDo, match="somewhere else"):
+        await copy(Location(source), Location(source, "anywhere"), recursive=True)
     await copy(Location(source, "from"), Location(source, "from2"), recursive=True)
     assert await files(source, "from2") == {f"from2/{path}": data for path, data in TREE.items()}
+
+
+async def test_nothing_is_copied_to_where_nothing_is_written(source):
+    target = MemoryStorage(can=Can(write=False))
+    with pytest.raises(CannotDo, match="only be read"):
+        await copy(Location(source, "from"), Location(target), recursive=True)
+
+
+def test_locations_are_shown_as_people_write_them():
+    assert Location(LocalStorage("/"), "x/y").shown == "file:///x/y"
+    assert Location(LocalStorage("/"), "").shown == "file:///"
+    assert Location(LocalStorage("/x"), "y").shown == "file:///x/y"
+    assert Location(LocalStorage("/x")).below("y").relative("y") == "y"
+    assert Location(LocalStorage("/x"), "a").relative("a/b/c") == "b/c"
 
 
 async def test_within_one_storage_no_bytes_come_to_us(tmp_path):
