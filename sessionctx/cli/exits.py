@@ -64,6 +64,7 @@ _BY_CLASS: tuple[tuple[type[Exception], Exit], ...] = (  # the first that fits c
     (FileDamaged, Exit.MISMATCH),
     (LimitReached, Exit.LIMIT),
     (InvalidCID, Exit.USAGE),
+    (InvalidLocation, Exit.USAGE),
     (InvalidPeer, Exit.USAGE),
     (InvalidLocation, Exit.USAGE),
     (NothingPinned, Exit.USAGE),

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from sessionctx.storage.base import Backend, Can, Entry, Listing, Reader, Source, WriteOptions
+from sessionctx.storage.base import Backend, Can, Entry, Kind, Listing, Reader, Source, WriteOptions
+from sessionctx.storage.copying import Outcome, Summary, copy
 from sessionctx.storage.downloading import download
 from sessionctx.storage.endpoint import Endpoint, Request
 from sessionctx.storage.local import LocalStorage
 from sessionctx.storage.memory import MemoryStorage
 from sessionctx.storage.paths import checked
 from sessionctx.storage.registry import open_storage
+from sessionctx.storage.transfer import Location
 
 __all__ = [
     "Backend",
     "Can",
     "Endpoint",
     "Entry",
+    "Kind",
     "Listing",
     "LocalStorage",
+    "Location",
     "MemoryStorage",
+    "Outcome",
     "Reader",
     "Request",
     "Source",
+    "Summary",
     "WriteOptions",
     "checked",
+    "copy",
     "download",
     "open_storage",
 ]

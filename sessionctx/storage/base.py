@@ -16,6 +16,7 @@ import attrs
 from sessionctx.errors import SessionctxError
 
 Kind: TypeAlias = Literal["file", "folder", "link", "other"]
+"""What is at a path; a device or a pipe, say, is something other."""
 
 Source: TypeAlias = bytes | bytearray | memoryview | AsyncIterable[bytes | bytearray | memoryview]
 """What is written: bytes in one piece, or pieces of any size as they come, each left alone until the next is asked for.

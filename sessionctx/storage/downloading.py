@@ -67,7 +67,7 @@ async def download(
             )
         origin, keep = f"{source.public}/{path}", resume and found.version is not None
         work = partial(target.work, name)
-        landing = await work(lambda: Landing(target.place, name, origin, found, options, keep))
+        landing = await work(lambda: Landing(target.place, name, origin, found, options, keep, target.sync))
         try:
             window = Window.over(found.size, [(span.begin, span.end) for span in landing.spans])
             progress(landing.here)

@@ -53,6 +53,8 @@ class Landing:
     options: WriteOptions
     keep: bool
     """Whether what is there so far is kept for another time if it does not become whole."""
+    sync: bool = True
+    """Whether it is to be safe from a loss of power when it appears."""
     spans: list[Span] = attrs.field(factory=list[Span], init=False)
     _draft: Path = attrs.field(init=False)
     _handle: int = attrs.field(init=False)
@@ -118,7 +120,8 @@ class Landing:
         if self.options.modified is not None:
             when = round(self.options.modified * 1e9)
             os.utime(self._draft, ns=(when, when))
-        os.fsync(self._handle)
+        if self.sync:
+            os.fsync(self._handle)
         found = self._draft.stat()
         where = self.place.at(self.path)
         with alone_in(where.parent):
@@ -128,7 +131,8 @@ class Landing:
             else:
                 self._draft.replace(where)
         self._whole = True
-        settle_folders(where.parent)
+        if self.sync:
+            settle_folders(where.parent)
         return entry_of(self.path, found)
 
     def discard(self) -> None:

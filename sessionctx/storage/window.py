@@ -15,7 +15,7 @@ SMALLEST: Final = 256 * 1024
 """Bytes of a part that is worth a request, where there is more to bring."""
 LARGEST: Final = 64 * 1024 * 1024
 _LATENCIES: Final = 8
-"""How many times as long as one waits for its first byte, a part should take to come."""
+"""How many times as much as the line holds the parts that are under way should be."""
 
 
 @attrs.frozen
@@ -27,10 +27,10 @@ class Shape:
 
 
 def shape(latency: float | None, rate: float | None, *, best_part: int, most: int, memory: int | None = None) -> Shape:
-    """Return what suits a line.
+    """Return what suits a line: as many parts at a time as are allowed, for each may have a pace of its own.
 
-    While it waits for the first byte of a part, the others fill it: for that it takes as many parts as the line holds
-    at a time (its rate times its latency), and one more, and parts that take some latencies to come.
+    What a line holds is its rate times its latency. Parts are so large that all of them together are some times that:
+    then it is seldom that one waits for its first byte, and the others fill the line meanwhile.
 
     Args:
         latency: seconds to the first byte; None if nobody knows yet.
@@ -43,7 +43,6 @@ def shape(latency: float | None, rate: float | None, *, best_part: int, most: in
     if latency is not None and rate is not None:
         held = latency * rate
         part = round(min(max(_LATENCIES * held / most, SMALLEST, best_part / 8), max(LARGEST, best_part)))
-        at_once = min(max(1 + round(2 * held / part), (most + 1) // 2), most)
     if memory is not None:
         at_once = max(min(at_once, memory // SMALLEST), 1)
         part = min(part, max(memory // at_once, 1))

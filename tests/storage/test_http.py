@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import sys
 
 import pytest
 import trio
@@ -18,12 +19,14 @@ from sessionctx.errors import (
     NoSuchFile,
     PeerFailed,
 )
-from sessionctx.storage import LocalStorage, open_storage
+from sessionctx.storage import Can, LocalStorage, download, open_storage
 from sessionctx.storage.http.head import Span, conditions, span_of, version_of
+from sessionctx.storage.window import SMALLEST
 from sessionctx.testing.proxy import Fault, open_proxy
 from sessionctx.testing.storage import ReadOnlyContract, content, everything, listed
 from sessionctx.transports import HTTP
 from tests.storage.nginx import nginx
+from tests.storage.process import free_port, running
 
 DATA = random.Random(3).randbytes(3_000_000)
 
@@ -205,6 +208,21 @@ async def test_a_server_without_ranges_is_read_over(nursery):
     entry, data, seen = await ask(answer(200, b"0123456789"), offset=3, length=4)
     assert (entry.size, entry.version, data) == (10, None, b"3456")
     assert b"bytes=3-6" in seen[0]
+
+
+async def test_a_server_without_ranges_is_asked_once_at_a_time(tmp_path):
+    (tmp_path / "root").mkdir()
+    data = DATA * 4
+    (tmp_path / "root/file").write_bytes(data)
+    port = free_port()
+    argv = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", tmp_path / "root"]
+    with running(argv, port=port, log=tmp_path / "log"):
+        async with open_proxy(port) as proxy, open_storage(f"http://127.0.0.1:{proxy.port}") as backend:
+            backend.can = Can(write=False, best_part=SMALLEST, best_in_flight=4)
+            await download(backend, "file", LocalStorage(tmp_path / "to"), "file")
+            assert backend.can.best_in_flight == 1
+            assert proxy.connections <= 10
+    assert (tmp_path / "to/file").read_bytes() == data
 
 
 async def test_what_is_resumed_is_asked_for_with_the_version():

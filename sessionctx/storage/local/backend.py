@@ -59,12 +59,11 @@ class LocalStorage:
     root: Path = attrs.field(converter=_real)
     sync: bool = True
     can: Can = CAN
-    place: Place = attrs.field(init=False, repr=False)
-    """The same for the blocking steps."""
+    _place: Place = attrs.field(init=False, repr=False)
     _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(_THREADS), init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self.place = Place(self.root, self.url)
+        self._place = Place(self.root, self.url)
 
     @property
     def url(self) -> str:
@@ -81,9 +80,17 @@ class LocalStorage:
         """That of all that is on this machine."""
         return "file://"
 
+    @property
+    def place(self) -> Place:
+        """The root, for blocking steps.
+
+        :meta private:
+        """
+        return self._place
+
     async def stat(self, path: str = "") -> Entry:
         """Return what *path* is; what a link leads to, if that is within the root."""
-        return await self.work(path, lambda: self.place.look(path))
+        return await self.work(path, lambda: self._place.look(path))
 
     @asynccontextmanager
     async def read(
@@ -93,7 +100,7 @@ class LocalStorage:
 
         def begin() -> tuple[Opened, bytes]:
             with ExitStack() as ending:
-                opened = Opened.open(self.place, path, offset, length, version)
+                opened = Opened.open(self._place, path, offset, length, version)
                 ending.callback(opened.close)
                 first = opened.piece()
                 ending.pop_all()
@@ -143,7 +150,7 @@ class LocalStorage:
         after: str | None = None,  # noqa: ARG002
     ) -> AsyncGenerator[Listing]:
         """List what comes, in the file system's order; what changes meanwhile may be in it or not."""
-        with closing(walk(self.place, checked(prefix), recursive=recursive)) as entries:
+        with closing(walk(self._place, checked(prefix), recursive=recursive)) as entries:
 
             def batch(most: int) -> list[Entry]:
                 return [*islice(entries, most)]
@@ -152,7 +159,7 @@ class LocalStorage:
 
     async def delete(self, path: str) -> None:
         """Delete a file, a link itself, or an empty folder."""
-        await self.work(path, lambda: steps.delete(self.place, path))
+        await self.work(path, lambda: steps.delete(self._place, path))
 
     async def delete_many(self, paths: Iterable[str]) -> dict[str, SessionctxError]:
         """Delete each."""
@@ -167,11 +174,11 @@ class LocalStorage:
 
     async def mkdir(self, path: str) -> None:
         """Make a folder and those on the way."""
-        await self.work(path, lambda: steps.make_folders(self.place.at(path)))
+        await self.work(path, lambda: steps.make_folders(self._place.at(path)))
 
     async def rename(self, source: str, target: str) -> None:
         """Move a file."""
-        await self.work(source, lambda: steps.rename(self.place, source, target))
+        await self.work(source, lambda: steps.rename(self._place, source, target))
 
     async def copy(self, source: str, target: str) -> Entry:
         """Copy a file, its time and its permissions: shared on the disk where the file system can do that."""
@@ -196,10 +203,13 @@ class LocalStorage:
                 return await self.work(target, writing.publish)
 
     async def work(self, path: str, step: Callable[[], T]) -> T:
-        """Do a blocking *step* in a worker thread; the system's errors are those of *path*."""
+        """Do a blocking *step* in a worker thread; the system's errors are those of *path*.
+
+        :meta private:
+        """
 
         def faithfully() -> T:
-            with self.place.faults(path):
+            with self._place.faults(path):
                 return step()
 
         return await trio.to_thread.run_sync(faithfully, limiter=self._limiter)
@@ -207,7 +217,7 @@ class LocalStorage:
     # ---
 
     def _writing(self, path: str, options: WriteOptions) -> steps.Writing:
-        return steps.Writing(self.place, path, options, self.sync)
+        return steps.Writing(self._place, path, options, self.sync)
 
     @asynccontextmanager
     async def _ending(self, writing: steps.Writing) -> AsyncGenerator[None]:

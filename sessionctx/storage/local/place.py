@@ -111,15 +111,16 @@ class Place:
 
 def entry_of(path: str, found: os.stat_result) -> Entry:
     """Return what the system says of *path*."""
-    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "other")
-    is_file = kind == "file"
+    mode = found.st_mode
+    kind = _KINDS.get(stat.S_IFMT(mode), "other")
+    if kind != "file":
+        return Entry(path=path, kind=kind, modified=found.st_mtime, mode=mode & _PERMISSIONS)
     return Entry(
         path=path,
-        kind=kind,
-        size=found.st_size if is_file else None,
-        modified=found.st_mtime_ns / 1e9,
-        version=version_of(found) if is_file else None,
-        mode=found.st_mode & _PERMISSIONS,
+        size=found.st_size,
+        modified=found.st_mtime,
+        version=version_of(found),
+        mode=mode & _PERMISSIONS,
     )
 
 

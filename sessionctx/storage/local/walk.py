@@ -13,10 +13,14 @@ from sessionctx.atomic import is_unfinished
 from sessionctx.errors import InvalidLocation, StorageError
 from sessionctx.storage.base import Entry
 from sessionctx.storage.local.place import Place, entry_of
-from sessionctx.storage.paths import fault_of, joined
+from sessionctx.storage.paths import fault_of
 
 _MOST_OPEN: Final = 64
 """Folders that are open at once, one in the other; what lies deeper is read a whole folder at a time."""
+
+
+_SURELY_SHORT: Final = 900
+"""Characters to which any name may be added."""
 
 
 @attrs.define(eq=False)
@@ -24,6 +28,8 @@ class _Folder:
     """A folder that is being read."""
 
     path: str
+    prefix: str
+    """What stands before the names in it."""
     identity: tuple[int, int]
     """Which folder it is, by whatever way it was reached."""
     names: Iterator[os.DirEntry[str]]
@@ -46,7 +52,7 @@ def walk(place: Place, path: str, *, recursive: bool) -> Generator[Entry]:
             if found is None:
                 way.pop().closing.close()
                 continue
-            entry = _entry(place, way[-1].path, found)
+            entry = _entry(place, way[-1].prefix, found)
             if entry is None:
                 continue
             if recursive and entry.kind == "folder" and entry.problem is None:
@@ -69,18 +75,21 @@ def _enter(place: Place, path: str, way: list[_Folder] | tuple[()]) -> _Folder:
     scan = os.scandir(where)
     closing = ExitStack()
     closing.callback(scan.close)
+    prefix = path and f"{path}/"
     if len(way) < _MOST_OPEN:
-        return _Folder(path, identity, scan, closing)
+        return _Folder(path, prefix, identity, scan, closing)
     with closing:
-        return _Folder(path, identity, iter(list(scan)), closing)
+        return _Folder(path, prefix, identity, iter(list(scan)), closing)
 
 
-def _entry(place: Place, folder: str, found: os.DirEntry[str]) -> Entry | None:
+def _entry(place: Place, prefix: str, found: os.DirEntry[str]) -> Entry | None:
     """Return what is known of one; None if it is gone by now, or is being written."""
-    if is_unfinished(found.name):
+    name = found.name
+    path = prefix + name
+    if is_unfinished(name):
         return None
-    path = joined(folder, found.name)
-    fault = fault_of(path)
+    plain = name.isascii() and name.isprintable() and len(prefix) < _SURELY_SHORT
+    fault = None if plain else fault_of(path)  # the usual case, spared a closer look
     if fault is not None:
         problem = InvalidLocation(f"{place.shown}: {path!r} cannot be had: {fault}", storage=place.shown, path=path)
         return Entry(path=path, kind="other", problem=problem)
