@@ -50,7 +50,7 @@ async def collect(objects: Objects, index: Index, writer: Writer, *, grace: floa
         live, complete = await sum_up(objects, index)
     base = index.state.base
     if base is not None:
-        sweep.cleared.blocks, shards = base.rows, set(base.shards)
+        sweep.cleared.blocks, shards = base.rows, {*base.shards, index.state.number}
         for folder in (names.LOG, names.BASE):  # the entry of the base itself stays: who slept sees that there is a gap
             await sweep.clear(folder, lambda entry: _seq(entry, base.seq) < base.seq)
         for folder in await objects.folders(names.ROWS):

@@ -146,9 +146,9 @@ class Index:
         here = self.state.base.seq if self.state.base else 0
         if max(found, default=0) <= here:
             return self.state
-        path = names.base(max(found))
-        base = self._decoded(forms.decode_base, path, await self._objects.read(path, limit=forms.MAX_BASE + 1))
-        return State(base, base.seq)
+        number = await self._decoded(forms.decode_pointer, names.base(max(found)), limit=forms.MAX_POINTER)
+        base = await self._decoded(forms.decode_base, names.rows(number), limit=forms.MAX_BASE)
+        return State(base, base.seq, number)
 
     async def _follow(self, state: State, *, partly: bool) -> bool | None:
         """Take in the next entries, and return whether there may be more; None if there is no memory for them."""
@@ -160,8 +160,7 @@ class Index:
         entries: dict[int, forms.Entry] = {}
 
         async def read(seq: int) -> None:
-            data = await self._objects.read(names.log(seq), limit=forms.MAX_ENTRY + 1)
-            entries[seq] = self._decoded(forms.decode_entry, names.log(seq), data)
+            entries[seq] = await self._decoded(forms.decode_entry, names.log(seq), limit=forms.MAX_ENTRY)
 
         await each(read, seqs)
         for seq in seqs:
@@ -182,7 +181,8 @@ class Index:
                 f" {self._memory} bytes; call gc() from one node now, and from time to time"
             )
 
-    def _decoded(self, decode: Callable[[bytes], T], path: str, data: bytes | None) -> T:
+    async def _decoded(self, decode: Callable[[bytes], T], path: str, *, limit: int) -> T:
+        data = await self._objects.read(path, limit=limit + 1)
         if data is None:
             raise _Moved(f"{path} is missing")
         try:
@@ -214,5 +214,8 @@ class Index:
 
     async def _is_ours(self, seq: int, nonce: bytes) -> bool:
         """Whether it was us who wrote that entry: an answer may have been lost, and the request repeated."""
-        data = await self._objects.read(names.log(seq), limit=forms.MAX_ENTRY + 1)
-        return data is not None and self._decoded(forms.decode_entry, names.log(seq), data).nonce == nonce
+        try:
+            entry = await self._decoded(forms.decode_entry, names.log(seq), limit=forms.MAX_ENTRY)
+        except _Moved:
+            return False
+        return entry.nonce == nonce

@@ -20,6 +20,8 @@ class State:
 
     base: Base | None = None
     seq: int = 0
+    number: int = 0
+    """Of the object in which the base is."""
     runs: list[bytes] = attrs.field(factory=list[bytes])
     """What has changed since the base: sorted rows, the newest last. Few, as those of like size are merged."""
 

@@ -41,7 +41,10 @@ class _Shards:
         if self._waiting:
             await self._write()
         base = forms.Base(seq, self.rows, self.numbers, self.fences, bytes(self.checks))
-        await self.objects.write(names.base(seq), forms.encode_base(base), new=True)
+        await self.objects.write(names.rows(number := new_number()), forms.encode_base(base))
+        await self.objects.write(
+            names.base(seq), forms.encode_pointer(number), new=True
+        )  # if another was first: as good
 
     async def _write(self) -> None:
         data = bytes(self._waiting[: forms.shard_bytes()])

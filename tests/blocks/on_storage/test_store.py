@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from sessionctx.blocks import StorageBlockstore
-from sessionctx.blocks.on_storage import forms
+from sessionctx.blocks.on_storage import forms, names
 from sessionctx.blocks.on_storage.writer import USE_WITHIN
 from sessionctx.content import CID, Block, multibase
 from sessionctx.errors import (
@@ -229,7 +229,8 @@ async def test_a_damaged_index_is_named(storage, some_blocks):
         await store.put_many(some_blocks(10))
         await store.sync()
         await store.gc()
-    [shard] = [path.removeprefix("at/") for path in await paths(storage, folder="at/rows/")]
+        state = store._index.state
+    shard, base = names.rows(state.base.shards[0]), names.rows(state.number)
     await damage(storage, f"at/{shard}")
     async with StorageBlockstore.open(storage, "at") as store:
         with pytest.raises(StoreCorrupt, match=f"{shard} does not match"):
@@ -239,8 +240,12 @@ async def test_a_damaged_index_is_named(storage, some_blocks):
         await storage.delete(f"at/{shard}")
         with pytest.raises(StoreCorrupt, match=r"rows.* is missing"):
             await store.has(some_blocks(10)[3].cid)
-        await damage(storage, "at/base/000000000001")
-    with pytest.raises(StoreCorrupt, match=r"base/000000000001: it does not match its checksum.*packs are CARs"):
+    for path in (base, "base/000000000001"):
+        await damage(storage, f"at/{path}")
+        with pytest.raises(StoreCorrupt, match=rf"{path}: it does not match its checksum.*packs are CARs"):
+            await StorageBlockstore.open(storage, "at").__aenter__()
+    await storage.write("at/base/000000000001", forms.encode_pointer(99))
+    with pytest.raises(StoreCorrupt, match=r"rows/63/0000000000000063 is missing"):
         await StorageBlockstore.open(storage, "at").__aenter__()
 
 

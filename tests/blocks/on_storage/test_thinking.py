@@ -154,6 +154,15 @@ def test_a_base_of_other_lengths_than_it_says_is_refused():
         forms.decode_base(b"")
 
 
+def test_what_names_a_base():
+    data = forms.encode_pointer(2**63)
+    assert len(data) == forms.MAX_POINTER
+    assert forms.decode_pointer(data) == 2**63
+    for bad in (data[:-1], sealed(b"sctxptr\x01" + bytes(9)), sealed(b"sctxlog\x01" + bytes(8))):
+        with pytest.raises(StoreCorrupt):
+            forms.decode_pointer(bad)
+
+
 # --- names
 
 

@@ -1,0 +1,85 @@
+"""Gateways over one storage: one node adds, the other serves it over HTTP, both at once; with the bucket of a real server."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+import trio
+
+from sessionctx import Node, serve, session
+from sessionctx.blocks import MemoryBlockstore, StorageBlockstore, TieredBlockstore
+from sessionctx.errors import BlockNotFound, InvalidLocation
+from sessionctx.storage import open_storage
+
+KIB = 1024
+
+
+@asynccontextmanager
+async def gateway(url: str):
+    """A node without anything of its own, and the URL at which it serves."""
+    async with open_storage(url) as storage, StorageBlockstore.open(storage, refresh=0.0) as home:
+        node = Node.over(TieredBlockstore([MemoryBlockstore(max_bytes=4 << 20), home]))
+        async with trio.open_nursery() as nursery:
+            yield node, await nursery.start(serve.run, serve.gateway(node.store, ahead=16))
+            nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A storage that several open."""
+    return f"file://{tmp_path}/bucket"
+
+
+async def test_what_one_node_adds_the_other_serves_and_both_at_once(place):
+    """Two nodes add to one storage at the same time, and each serves what the other has added, block by block and whole."""
+    rng = Random(5)
+    files = {n: rng.randbytes([10, 300 * KIB, 3 << 20][n % 3] + n) for n in range(12)}
+
+    async def work(adder: Node, server: str, mine: list[int]) -> None:
+        for n in mine:
+            added = await adder.files.add(files[n])
+            async with Node.open() as reader:
+                with session.fork(peers=[server]):
+                    assert await reader.files.read_bytes(added.cid) == files[n]
+
+    async with gateway(place) as (one, one_url), gateway(place) as (other, other_url):
+        with session.begin():
+            async with trio.open_nursery() as nursery:
+                for k in range(2):
+                    nursery.start_soon(work, one, other_url, [*range(k, 12, 4)])
+                    nursery.start_soon(work, other, one_url, [*range(k + 2, 12, 4)])
+
+
+async def test_a_node_that_is_gone_leaves_what_it_added(place):
+    data = Random(6).randbytes(2 << 20)
+    async with Node.open(store=place) as node:
+        added = await node.files.add(data)
+    async with Node.open(store=place) as node:
+        assert await node.files.read_bytes(added.cid) == data
+
+
+async def test_a_folder_is_a_cache_of_what_is_in_the_storage(place, tmp_path):
+    data = Random(7).randbytes(2 << 20)
+    async with Node.open(store=place) as node:
+        added = await node.files.add(data)
+    async with Node.open(tmp_path / "cache", store=place, max_bytes=4 << 20) as node:
+        assert await node.files.read_bytes(added.cid) == data
+    async with Node.open(tmp_path / "cache") as node:
+        assert await node.files.read_bytes(added.cid) == data
+    async with Node.open(tmp_path / "small", store=place, max_bytes=100) as node:
+        more = await node.files.add(data + b"more")
+        assert await node.files.read_bytes(more.cid) == data + b"more"
+
+
+async def test_what_no_node_has_put_is_not_found(place):
+    async with Node.open(store=place) as node, Node.open() as elsewhere:
+        added = await elsewhere.files.add(b"elsewhere")
+        with pytest.raises(BlockNotFound, match="2 stores"):
+            await node.store.get(added.cid)
+
+
+async def test_a_url_that_names_no_storage_is_refused():
+    with pytest.raises(InvalidLocation, match="no storage serves"):
+        await Node.open(store="nosuch://bucket").__aenter__()
