@@ -26,10 +26,10 @@ async def gateway(url: str):
             nursery.cancel_scope.cancel()
 
 
-@pytest.fixture
-def place(tmp_path):
+@pytest.fixture(params=["folder", "ceph"])
+def place(request, tmp_path):
     """A storage that several open."""
-    return f"file://{tmp_path}/bucket"
+    return f"file://{tmp_path}/bucket" if request.param == "folder" else request.getfixturevalue("bucket")
 
 
 async def test_what_one_node_adds_the_other_serves_and_both_at_once(place):
