@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import Random
 
 import pytest
@@ -10,8 +10,9 @@ import trio
 
 from sessionctx import Node, serve, session
 from sessionctx.blocks import MemoryBlockstore, StorageBlockstore, TieredBlockstore
-from sessionctx.errors import BlockNotFound, InvalidLocation
+from sessionctx.errors import BlockNotFound, InvalidLocation, StoreError
 from sessionctx.storage import open_storage
+from sessionctx.testing.proxy import Fault, open_proxy
 
 KIB = 1024
 
@@ -83,3 +84,32 @@ async def test_what_no_node_has_put_is_not_found(place):
 async def test_a_url_that_names_no_storage_is_refused():
     with pytest.raises(InvalidLocation, match="no storage serves"):
         await Node.open(store="nosuch://bucket").__aenter__()
+
+
+@pytest.mark.parametrize("kind", ["reset", "cut"])
+async def test_lines_that_break_lose_nothing(bucket, ceph_server, some_blocks, kind):
+    """Every connection to the cluster breaks in the middle of what is sent, then of what is read; then it is well."""
+    blocks = some_blocks(400, 5000)
+    async with open_proxy(ceph_server.port) as proxy:
+        broken = bucket.replace(str(ceph_server.port), str(proxy.port))
+        async with open_storage(broken) as storage, StorageBlockstore.open(storage, pack_bytes=1 << 20) as store:
+            proxy.arm(*[Fault(kind, after=200_000, direction="up")] * 2)
+            await tried(store.put_many, blocks)
+            proxy.arm(*[Fault(kind, after=100, direction="down")] * 2)  # written, and the answer is lost
+            await tried(store.sync)
+            proxy.arm(*[Fault(kind, after=50_000)] * 2)
+            await tried(store.gc)
+            for block in blocks[::40]:
+                assert (await tried(store.get, block.cid)) == block
+    async with open_storage(bucket) as storage, StorageBlockstore.open(storage) as store:
+        assert await store.has_many([block.cid for block in blocks]) == {block.cid for block in blocks}
+        for block in blocks[::20]:
+            assert await store.get(block.cid) == block
+
+
+async def tried(work, *args):
+    """Do it again until it is done: nothing of it is lost when it fails, and doing it twice changes nothing."""
+    for _ in range(5):
+        with suppress(StoreError):
+            return await work(*args)
+    return await work(*args)
