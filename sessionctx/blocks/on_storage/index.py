@@ -21,8 +21,8 @@ import trio
 
 from sessionctx.blocks.on_storage import forms, names
 from sessionctx.blocks.on_storage.objects import Objects
-from sessionctx.blocks.on_storage.rows import ROW, Place, find, place_in
-from sessionctx.blocks.on_storage.state import State
+from sessionctx.blocks.on_storage.rows import ROW, Place, find, place_in, recent
+from sessionctx.blocks.on_storage.state import State, merged
 from sessionctx.blocks.on_storage.together import each
 from sessionctx.errors import StoreCorrupt, StoreError
 
@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 _TOGETHER: Final = 256
 """Entries of the log that are read together."""
+_MUCH: Final = 4096
+"""Rows to look at, or to merge, from which another thread does it: some milliseconds."""
 _SLOW: Final = 60.0
 """Seconds that a commit may take before its writer looks whether the log was cut off meanwhile."""
 
@@ -65,7 +67,9 @@ class Index:
             raise self._damaged(str(error)) from error
 
     async def _find(self, keys: Collection[bytes]) -> dict[bytes, Place]:
-        base, rows = self.state.base, self.state.recent(keys)
+        base, runs = self.state.base, tuple(self.state.runs)
+        much = len(keys) * len(runs) > _MUCH
+        rows = await trio.to_thread.run_sync(recent, runs, keys) if much else recent(runs, keys)
         if base is not None and len(rows) < len(keys):
             wanted = {key: base.pages(key) for key in keys if key not in rows}
             pages = await self._read_pages(base, {page for pages in wanted.values() for page in pages})
@@ -167,8 +171,16 @@ class Index:
             if partly and state.held + len(entries[seq].rows) > self._memory:
                 return None
             self._check_room(state, entries[seq].rows)
-            state.apply(entries[seq].rows)
+            await self._apply(state, entries[seq].rows)
         return len(seqs) == _TOGETHER
+
+    @staticmethod
+    async def _apply(state: State, rows: bytes) -> None:
+        """Take in the next entry, and merge what is worth it."""
+        state.apply(rows)
+        while (due := state.due()) is not None:
+            much = sum(map(len, due)) > _MUCH
+            state.runs[-2:] = [await trio.to_thread.run_sync(merged, *due) if much else merged(*due)]
 
     def has_room(self, rows: int) -> bool:
         """Whether so many rows more leave half of the memory for them to others."""
@@ -209,7 +221,7 @@ class Index:
             if time.time() - began > _SLOW:  # asleep, perhaps, while the log was summed up and cut off
                 await self._refresh(anew=True, partly=False)
                 return False
-            self.state.apply(rows)
+            await self._apply(self.state, rows)
             return True
 
     async def _is_ours(self, seq: int, nonce: bytes) -> bool:

@@ -64,7 +64,7 @@ async def sum_up(objects: Objects, index: Index) -> tuple[dict[int, int], bool]:
     return whether that was the whole log: it is taken in as far as the memory for it goes.
     """
     complete = await index.refresh(anew=True, partly=True)
-    base, seq, runs = index.state.base, index.state.seq, tuple(index.state.runs)
+    base, seq, runs = index.state.base, index.state.seq, [run.rows for run in index.state.runs]
     live: dict[int, int] = {}
     shards = _Shards(objects, wanted=bool(runs))
     positions = [0] * len(runs)

@@ -114,7 +114,7 @@ class Writer:
             batch.uploaded = time.time()
         small = [block for block in blocks if len(block.data) <= self._large]
         if small:
-            packed = pack(small, number := new_number())
+            packed = await trio.to_thread.run_sync(pack, small, number := new_number())
             await self._objects.write(names.pack(number), packed.data)
             batch.places |= packed.places
 
