@@ -500,3 +500,58 @@ async def test_a_miss_names_the_storage(storage):
     async with StorageBlockstore.open(storage, "at/this") as store:
         with pytest.raises(BlockNotFound, match=r"is not in memory:/?at/this"):
             await store.get(CID.of(b"nowhere"))
+
+
+async def test_when_the_storage_fails_all_who_read_are_told_and_it_is_asked_once(storage, some_blocks):
+    blocks = some_blocks(20)
+    async with StorageBlockstore.open(storage) as store:
+        await store.put_many(blocks)
+
+    class Down(Faulty):
+        def read(self, *args, **kwargs):
+            self.asked["read"] += 1
+            if self.done:
+                raise PeerFailed("down")
+            return self._storage.read(*args, **kwargs)
+
+    line = Down(storage)
+    async with StorageBlockstore.open(line) as store:
+        line.done, before = True, line.asked["read"]
+        errors = []
+
+        async def get(block):
+            with pytest.raises(StoreError, match="down") as caught:
+                await store.get(block.cid)
+            errors.append(caught.value)
+
+        async with trio.open_nursery() as nursery:
+            for block in blocks:
+                nursery.start_soon(get, block)
+        assert line.asked["read"] - before == 1
+        assert len(set(map(id, errors))) == 20
+
+
+async def test_what_a_reader_leads_and_gives_up_is_read_by_another(storage, some_blocks, autojump_clock):
+    """However the readers of one pack are cancelled, those that are left get their blocks."""
+    blocks = some_blocks(12)
+    async with StorageBlockstore.open(storage) as store:
+        await store.put_many(blocks)
+
+    class Slow(Faulty):
+        @asynccontextmanager
+        async def read(self, *args, **kwargs):
+            await trio.sleep(1)
+            async with self._storage.read(*args, **kwargs) as reader:
+                yield reader
+
+    async with StorageBlockstore.open(Slow(storage)) as store:
+        got = []
+
+        async def get(block, patience):
+            with trio.move_on_after(patience):
+                got.append(await store.get(block.cid))
+
+        async with trio.open_nursery() as nursery:
+            for n, block in enumerate(blocks):
+                nursery.start_soon(get, block, [0.3, 0.6, 1.2, 60][n % 4])
+        assert {block.cid for block in got} >= {block.cid for block in blocks[3::4]}
