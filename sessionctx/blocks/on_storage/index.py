@@ -172,7 +172,7 @@ class Index:
                 return None
             self._check_room(state, entries[seq].rows)
             await self._apply(state, entries[seq].rows)
-        return len(seqs) == _TOGETHER
+        return len(found) == _TOGETHER and bool(seqs)
 
     @staticmethod
     async def _apply(state: State, rows: bytes) -> None:
@@ -206,6 +206,13 @@ class Index:
         return StoreCorrupt(
             f"{self._objects.public} is damaged: {why}. Its packs are CARs, which can be read without the index"
         )
+
+    async def check_end(self) -> None:
+        """See that the last entry that the base sums up is there: it always stays. :exc:`StoreCorrupt`."""
+        if self.state.base is not None:
+            path = names.log(self.state.base.seq)
+            if await self._objects.read(path, limit=1) is None:
+                raise self._damaged(f"{path} is missing, so what came after it may be, too")
 
     # --- adding to it
 

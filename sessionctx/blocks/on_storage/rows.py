@@ -89,17 +89,17 @@ def newest(runs: Iterable[bytes]) -> list[bytes]:
     return sorted(chosen.values())
 
 
+def _fences_of(run: Run) -> array[int]:
+    starts = range(0, len(run.rows), _STRIDE)
+    return array("Q", [int.from_bytes(run.rows[at : at + _FENCE]) for at in starts])
+
+
 @attrs.frozen(eq=False)
 class Run:
     """Sorted rows in memory, with a fence every 16 of them, so that a key is found in less than a microsecond."""
 
     rows: bytes
-    _fences: array[int] = attrs.field(init=False)
-
-    @_fences.default
-    def _make_fences(self) -> array[int]:
-        starts = range(0, len(self.rows), _STRIDE)
-        return array("Q", [int.from_bytes(self.rows[at : at + _FENCE]) for at in starts])
+    _fences: array[int] = attrs.field(init=False, default=attrs.Factory(_fences_of, takes_self=True))
 
     def __len__(self) -> int:
         return len(self.rows) // ROW
