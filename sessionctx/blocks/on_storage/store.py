@@ -25,7 +25,7 @@ from sessionctx.storage import Backend, checked
 PACK: Final = 16 * 1024 * 1024
 LARGE: Final = 1024 * 1024
 INDEX: Final = 128 * 1024 * 1024
-REFRESH: Final = 5.0
+REFRESH: Final = 1.0
 
 
 class StorageBlockstore:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+import subprocess
+import sys
+from contextlib import asynccontextmanager, contextmanager, suppress
 from random import Random
 
 import pytest
@@ -113,3 +115,27 @@ async def tried(work, *args):
         with suppress(StoreError):
             return await work(*args)
     return await work(*args)
+
+
+@contextmanager
+def program(*words: str):
+    """A command line in a process of its own, and the first line that it prints."""
+    argv = [sys.executable, "-W", "error", "-m", "sessionctx", *words]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+def test_processes_on_one_cluster_serve_what_each_of_them_adds(bucket, tmp_path):
+    """Gateways that were there before, in processes without a disk, serve what others add to the cluster."""
+    data = Random(8).randbytes(5 << 20)
+    (tmp_path / "file").write_bytes(data)
+    serving = ("serve", "--quiet", "--while-stdin-is-open", "--store", bucket)
+    with program(*serving) as one, program(*serving) as other:
+        with program("add", "--quiet", str(tmp_path / "file"), "--store", bucket) as root:
+            pass
+        for n, url in enumerate((one, other)):
+            out = tmp_path / f"got {n}"
+            with program("get", root, "-o", str(out), "--peer", url, "--store", str(tmp_path / f"store {n}")):
+                pass
+            assert out.read_bytes() == data
