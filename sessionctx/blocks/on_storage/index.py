@@ -87,8 +87,7 @@ class Index:
         async def read(number: int) -> None:
             pages[number] = await self._read_page(base, number)
 
-        if lacking := sorted(set(numbers) - set(pages)):
-            await each(read, lacking)
+        await each(read, sorted(set(numbers) - set(pages)))
         return pages
 
     async def _read_page(self, base: forms.Base, number: int) -> bytes:

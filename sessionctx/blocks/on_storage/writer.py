@@ -123,8 +123,7 @@ class Writer:
             await self._objects.write(names.block(name, number), block.data)
             batch.places[key_of(name)] = Place(number, 0, len(block.data))
 
-        if len(small) < len(blocks):
-            await each(upload, (block for block in blocks if len(block.data) > self._large))
+        await each(upload, [block for block in blocks if len(block.data) > self._large])
 
 
 def new_number() -> int:

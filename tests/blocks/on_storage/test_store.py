@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from unittest import mock
 
 import attrs
@@ -277,9 +277,8 @@ async def test_an_index_object_that_is_huge_is_not_read_into_memory(storage):
                     self.given += 2**20
                     yield bytes(2**20)
 
-            endless = pieces()
-            yield endless
-            await endless.aclose()
+            async with aclosing(pieces()) as endless:
+                yield endless
 
     storage = Endless()
     await storage.write("log/000000000001", b"")
