@@ -53,7 +53,7 @@ debug rgw = 0
 [client.rgw]
 keyring = {folder}/keyring
 rgw data = {folder}/rgw
-rgw frontends = beast endpoint=127.0.0.1:{port}
+rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 rgw enable ops log = false
 rgw enable usage log = false
 rgw thread pool size = 64

@@ -17,10 +17,11 @@ import trio
 
 import sessionctx
 from sessionctx import CID, Block, Node, errors, peers, serve, session
-from sessionctx.blocks import Blockstore, DiskBlockstore, MemoryBlockstore, TieredBlockstore
+from sessionctx.blocks import Blockstore, Cleared, DiskBlockstore, MemoryBlockstore, StorageBlockstore, TieredBlockstore
 from sessionctx.dag import CarSummary, Fetched, FileReader, Kind, Opened, Source, Walk
 from sessionctx.session import Limits, Session, Slot, Statistics, events
 from sessionctx.share import Blob, BlobShare
+from sessionctx.storage import open_storage
 from sessionctx.testing.routers import FakeRouter
 from sessionctx.transports import Provider, Router, Routing, Transport
 
@@ -123,6 +124,13 @@ async def stores() -> None:
     async with DiskBlockstore.open("somewhere") as disk:
         assert_type(disk, DiskBlockstore)
         tiers: Blockstore = TieredBlockstore([memory, disk, mine])
+    async with open_storage("s3://bucket/blocks") as bucket, StorageBlockstore.open(bucket, "mine") as home:
+        assert_type(home, StorageBlockstore)
+        tiers = TieredBlockstore([memory, home])
+        assert_type(await home.has_many([CID.parse("bafkqaaa")]), set[CID])
+        assert_type(await home.gc(grace=60.0), Cleared)
+    async with Node.open(store="s3://bucket/blocks") as node:
+        assert_type(node.store, Blockstore)
         assert_type(await tiers.get(CID.parse("bafkqaaa")), Block)
     wrong: Blockstore = object()  # type: ignore[assignment]
     del wrong

@@ -49,12 +49,14 @@ async def collect(objects: Objects, index: Index, writer: Writer, *, grace: floa
     while not complete:  # what the rest of the log names would pass for garbage
         live, complete = await sum_up(objects, index)
     base = index.state.base
-    if base is not None:
-        sweep.cleared.blocks, shards = base.rows, set(base.shards)
-        for folder in (names.LOG, names.BASE):  # the entry of the base itself stays: who slept sees that there is a gap
-            await sweep.clear(folder, lambda entry: _seq(entry, base.seq) < base.seq)
-        for folder in await objects.folders(names.ROWS):
-            await sweep.clear(folder, lambda entry: _is_none_of(shards, entry))
+    if base is None:  # nothing was ever committed; or its log is lost, and then all would pass for garbage
+        return sweep.cleared
+    await index.check_end()
+    sweep.cleared.blocks, shards = base.rows, {*base.shards, index.state.number}
+    for folder in (names.LOG, names.BASE):  # the entry of the base itself stays: who slept sees that there is a gap
+        await sweep.clear(folder, lambda entry: _seq(entry, base.seq) < base.seq)
+    for folder in await objects.folders(names.ROWS):
+        await sweep.clear(folder, lambda entry: _is_none_of(shards, entry))
     for folder in await objects.folders(names.BLOCKS):
         await sweep.clear(folder, lambda entry: _is_none_of(live, entry))
     sparse: list[Sparse] = []

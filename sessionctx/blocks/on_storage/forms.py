@@ -28,13 +28,16 @@ MAX_SHARDS: Final = 131_072
 """Objects of a base: 11 thousand million rows."""
 
 _ENTRY: Final = struct.Struct(">8s16s")
+_POINTER: Final = struct.Struct(">8sQ")
 _BASE: Final = struct.Struct(">8sQQ")
 _ENTRY_MAGIC: Final = b"sctxlog\x01"
 _BASE_MAGIC: Final = b"sctxbas\x01"
+_POINTER_MAGIC: Final = b"sctxptr\x01"
 _SUM: Final = 32
 _CHECK: Final = 8
 
 MAX_ENTRY: Final = _ENTRY.size + MAX_ROWS * ROW + _SUM
+MAX_POINTER: Final = _POINTER.size + _SUM
 MAX_BASE: Final = _BASE.size + MAX_SHARDS * (8 + SHARD_PAGES * 16) + _SUM
 
 
@@ -125,6 +128,19 @@ def decode_base(data: bytes) -> Base:
     at = _BASE.size
     parts = [body[at : at + 8 * shards], body[at + 8 * shards : at + 8 * (shards + pages)]]
     return Base(seq, rows, _read_numbers(parts[0]), _read_numbers(parts[1]), body[at + 8 * (shards + pages) :])
+
+
+def encode_pointer(number: int) -> bytes:
+    """Return what names the object in which a base is. So a base is begun in one small request, however large it is."""
+    return _sealed(_POINTER.pack(_POINTER_MAGIC, number))
+
+
+def decode_pointer(data: bytes) -> int:
+    """Read the object. :exc:`~sessionctx.errors.StoreCorrupt`."""
+    body = _unsealed(data, _POINTER.size)
+    if len(body) != _POINTER.size or not body.startswith(_POINTER_MAGIC):
+        raise StoreCorrupt("it does not name a base")
+    return int.from_bytes(body[-8:])
 
 
 def _numbers(numbers: Sequence[int]) -> bytes:

@@ -21,8 +21,8 @@ import trio
 
 from sessionctx.blocks.on_storage import forms, names
 from sessionctx.blocks.on_storage.objects import Objects
-from sessionctx.blocks.on_storage.rows import ROW, Place, find, place_in
-from sessionctx.blocks.on_storage.state import State
+from sessionctx.blocks.on_storage.rows import ROW, Place, find, place_in, recent
+from sessionctx.blocks.on_storage.state import State, merged
 from sessionctx.blocks.on_storage.together import each
 from sessionctx.errors import StoreCorrupt, StoreError
 
@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 _TOGETHER: Final = 256
 """Entries of the log that are read together."""
+_MUCH: Final = 4096
+"""Rows to look at, or to merge, from which another thread does it: some milliseconds."""
 _SLOW: Final = 60.0
 """Seconds that a commit may take before its writer looks whether the log was cut off meanwhile."""
 
@@ -65,7 +67,9 @@ class Index:
             raise self._damaged(str(error)) from error
 
     async def _find(self, keys: Collection[bytes]) -> dict[bytes, Place]:
-        base, rows = self.state.base, self.state.recent(keys)
+        base, runs = self.state.base, tuple(self.state.runs)
+        much = len(keys) * len(runs) > _MUCH
+        rows = await trio.to_thread.run_sync(recent, runs, keys) if much else recent(runs, keys)
         if base is not None and len(rows) < len(keys):
             wanted = {key: base.pages(key) for key in keys if key not in rows}
             pages = await self._read_pages(base, {page for pages in wanted.values() for page in pages})
@@ -83,8 +87,7 @@ class Index:
         async def read(number: int) -> None:
             pages[number] = await self._read_page(base, number)
 
-        if lacking := sorted(set(numbers) - set(pages)):
-            await each(read, lacking)
+        await each(read, sorted(set(numbers) - set(pages)))
         return pages
 
     async def _read_page(self, base: forms.Base, number: int) -> bytes:
@@ -146,9 +149,9 @@ class Index:
         here = self.state.base.seq if self.state.base else 0
         if max(found, default=0) <= here:
             return self.state
-        path = names.base(max(found))
-        base = self._decoded(forms.decode_base, path, await self._objects.read(path, limit=forms.MAX_BASE + 1))
-        return State(base, base.seq)
+        number = await self._decoded(forms.decode_pointer, names.base(max(found)), limit=forms.MAX_POINTER)
+        base = await self._decoded(forms.decode_base, names.rows(number), limit=forms.MAX_BASE)
+        return State(base, base.seq, number)
 
     async def _follow(self, state: State, *, partly: bool) -> bool | None:
         """Take in the next entries, and return whether there may be more; None if there is no memory for them."""
@@ -160,16 +163,23 @@ class Index:
         entries: dict[int, forms.Entry] = {}
 
         async def read(seq: int) -> None:
-            data = await self._objects.read(names.log(seq), limit=forms.MAX_ENTRY + 1)
-            entries[seq] = self._decoded(forms.decode_entry, names.log(seq), data)
+            entries[seq] = await self._decoded(forms.decode_entry, names.log(seq), limit=forms.MAX_ENTRY)
 
         await each(read, seqs)
         for seq in seqs:
             if partly and state.held + len(entries[seq].rows) > self._memory:
                 return None
             self._check_room(state, entries[seq].rows)
-            state.apply(entries[seq].rows)
-        return len(seqs) == _TOGETHER
+            await self._apply(state, entries[seq].rows)
+        return len(found) == _TOGETHER and bool(seqs)
+
+    @staticmethod
+    async def _apply(state: State, rows: bytes) -> None:
+        """Take in the next entry, and merge what is worth it."""
+        state.apply(rows)
+        while (due := state.due()) is not None:
+            much = sum(map(len, due)) > _MUCH
+            state.runs[-2:] = [await trio.to_thread.run_sync(merged, *due) if much else merged(*due)]
 
     def has_room(self, rows: int) -> bool:
         """Whether so many rows more leave half of the memory for them to others."""
@@ -182,7 +192,8 @@ class Index:
                 f" {self._memory} bytes; call gc() from one node now, and from time to time"
             )
 
-    def _decoded(self, decode: Callable[[bytes], T], path: str, data: bytes | None) -> T:
+    async def _decoded(self, decode: Callable[[bytes], T], path: str, *, limit: int) -> T:
+        data = await self._objects.read(path, limit=limit + 1)
         if data is None:
             raise _Moved(f"{path} is missing")
         try:
@@ -194,6 +205,13 @@ class Index:
         return StoreCorrupt(
             f"{self._objects.public} is damaged: {why}. Its packs are CARs, which can be read without the index"
         )
+
+    async def check_end(self) -> None:
+        """See that the last entry that the base sums up is there: it always stays. :exc:`StoreCorrupt`."""
+        if self.state.base is not None:
+            path = names.log(self.state.base.seq)
+            if await self._objects.read(path, limit=1) is None:
+                raise self._damaged(f"{path} is missing, so what came after it may be, too")
 
     # --- adding to it
 
@@ -209,10 +227,13 @@ class Index:
             if time.time() - began > _SLOW:  # asleep, perhaps, while the log was summed up and cut off
                 await self._refresh(anew=True, partly=False)
                 return False
-            self.state.apply(rows)
+            await self._apply(self.state, rows)
             return True
 
     async def _is_ours(self, seq: int, nonce: bytes) -> bool:
         """Whether it was us who wrote that entry: an answer may have been lost, and the request repeated."""
-        data = await self._objects.read(names.log(seq), limit=forms.MAX_ENTRY + 1)
-        return data is not None and self._decoded(forms.decode_entry, names.log(seq), data).nonce == nonce
+        try:
+            entry = await self._decoded(forms.decode_entry, names.log(seq), limit=forms.MAX_ENTRY)
+        except _Moved:
+            return False
+        return entry.nonce == nonce

@@ -3,8 +3,8 @@
 ::
 
     log/000000000042                            what commit 42 changed: rows
-    base/000000000040                           where everything was after commit 40: what is needed to read ...
-    rows/3f/9b0c5e21d2a4773f                    ... the sorted rows
+    base/000000000040                           which object says where everything was after commit 40
+    rows/3f/9b0c5e21d2a4773f                    that object, or one of those that it names: sorted rows
     packs/e1/0d5f6a7b8c9d00e1.car               small blocks: a CAR of version 2, with its index
     blocks/ka/ciq...pkaq.0d5f6a7b8c9d00e1       a large block: its bytes; the multihash in base32, and a number
 """
@@ -32,12 +32,12 @@ def log(seq: int) -> str:
 
 
 def base(seq: int) -> str:
-    """The base that sums up the log up to *seq*."""
+    """What names the base that sums up the log up to *seq*."""
     return f"{BASE}/{seq:012d}"
 
 
 def rows(number: int) -> str:
-    """One object of a base."""
+    """A base, or one of its shards."""
     return f"{ROWS}/{number & 0xFF:02x}/{number:016x}"
 
 

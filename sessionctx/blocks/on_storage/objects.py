@@ -37,17 +37,19 @@ class Objects:
 
     async def read(self, path: str, *, limit: int, offset: int = 0) -> bytes | None:
         """Return an object from *offset* on, up to *limit* bytes of it; None if it is not there."""
-        data = bytearray()
+        pieces: list[bytes | bytearray | memoryview] = []
+        size = 0
         with self._failing():
             try:
                 async with self.backend.read(self._full(path), offset=offset, length=limit) as reader:
                     async for piece in reader:
-                        data += piece
-                        if len(data) > limit:
+                        pieces.append(piece)
+                        size += len(piece)
+                        if size > limit:
                             raise StoreCorrupt(f"{self.public}/{path}: more comes of it than was asked for")
             except NoSuchFile:
                 return None
-        return bytes(data)
+        return b"".join(pieces)
 
     async def write(self, path: str, data: bytes, *, new: bool = False) -> Entry | None:
         """Write an object; if it shall be *new* and is there already, return None."""

@@ -1,7 +1,7 @@
 """Reading parts of objects: what is wanted of one at the same time, and is near together, is read in one request.
 
 As in flights, there is no background task. The first who wants a part leads, and reads for all who come in the same
-turn of the run. If it is cancelled or fails, the others begin again.
+turn of the run. If it is cancelled, the others begin again; if the storage fails, that is what each is told.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import trio
 
 from sessionctx.blocks.on_storage.objects import Objects
 from sessionctx.blocks.on_storage.together import each
+from sessionctx.errors import StoreError
 
 GAP: Final = 64 * 1024
 """Bytes between two parts that are rather read than asked for apart."""
@@ -28,7 +29,11 @@ class Part:
     offset: int
     length: int
     done: trio.Event = attrs.field(factory=trio.Event)
+    """Whether there is nothing more to wait for; not, that it was read."""
+    was_read: bool = False
     data: bytes | None = None
+    """None where the object is not there."""
+    error: StoreError | None = None
 
     @property
     def end(self) -> int:
@@ -64,9 +69,11 @@ class Reads:
             if (others := self._wanted.get(path)) is not None:
                 others.append(part)
                 await part.done.wait()
-                if part.data is None:
-                    continue  # who read for us did not come so far, or the object is not there: see for ourselves
-                return part.data
+                if part.error is not None:
+                    raise type(part.error)(str(part.error)) from part.error
+                if part.was_read:
+                    return part.data
+                continue  # who read for us did not come so far
             self._wanted[path] = [part]
             return await self._lead(path, part)
 
@@ -89,8 +96,13 @@ class Reads:
 
     async def _span(self, path: str, span: list[Part]) -> None:
         begin, end = span[0].offset, max(part.end for part in span)
-        data = await self._objects.read(path, limit=end - begin, offset=begin)
-        if data is not None:
+        try:
+            data = await self._objects.read(path, limit=end - begin, offset=begin)
+        except StoreError as error:
             for part in span:
-                part.data = data[part.offset - begin : part.end - begin]
-                part.done.set()
+                part.error = error
+            raise
+        for part in span:
+            part.data = None if data is None else data[part.offset - begin : part.end - begin]
+            part.was_read = True
+            part.done.set()

@@ -17,6 +17,7 @@ from sessionctx.blocks.on_storage.objects import Objects
 from sessionctx.blocks.on_storage.reads import Reads
 from sessionctx.blocks.on_storage.rows import Place, key_of
 from sessionctx.blocks.on_storage.writer import Writer
+from sessionctx.blocks.readers import Readers
 from sessionctx.content import CID, Block
 from sessionctx.errors import CannotDo, HashMismatch, StoreClosed, StoreCorrupt
 from sessionctx.session import require_trio
@@ -25,7 +26,9 @@ from sessionctx.storage import Backend, checked
 PACK: Final = 16 * 1024 * 1024
 LARGE: Final = 1024 * 1024
 INDEX: Final = 128 * 1024 * 1024
-REFRESH: Final = 5.0
+REFRESH: Final = 1.0
+_APART: Final = 512 * 1024
+"""Bytes from which a block is hashed in another thread, as `DiskBlockstore` does."""
 
 
 class StorageBlockstore:
@@ -59,6 +62,7 @@ class StorageBlockstore:
         self._index = index
         self._writer = writer
         self._reads = Reads(objects)
+        self._hashers = Readers()
         self._refresh = refresh
         self._pack_bytes = pack_bytes
         self._closed = False
@@ -128,7 +132,7 @@ class StorageBlockstore:
             if moved is None:
                 raise not_found(cid, self._objects.public)
             place, data = moved, await self._read(cid, moved)
-        return self._verified(cid, place, data)
+        return await self._verified(cid, place, data)
 
     async def has(self, cid: CID) -> bool:
         """Return whether the block is kept."""
@@ -207,11 +211,11 @@ class StorageBlockstore:
     async def _read(self, cid: CID, place: Place) -> bytes | None:
         return await self._reads.read(names.holder(cid.multihash, place), place.offset, place.length)
 
-    def _verified(self, cid: CID, place: Place, data: bytes | None) -> Block:
+    async def _verified(self, cid: CID, place: Place, data: bytes | None) -> Block:
         what = "is missing"
         if data is not None:
             try:
-                return Block(cid, data)
+                return await self._hashers.run(Block, cid, data) if len(data) >= _APART else Block(cid, data)
             except HashMismatch:
                 what = f"is damaged in its {place.length} bytes from byte {place.offset} on"
         raise StoreCorrupt(

@@ -41,7 +41,10 @@ class _Shards:
         if self._waiting:
             await self._write()
         base = forms.Base(seq, self.rows, self.numbers, self.fences, bytes(self.checks))
-        await self.objects.write(names.base(seq), forms.encode_base(base), new=True)
+        await self.objects.write(names.rows(number := new_number()), forms.encode_base(base))
+        await self.objects.write(
+            names.base(seq), forms.encode_pointer(number), new=True
+        )  # if another was first: as good
 
     async def _write(self) -> None:
         data = bytes(self._waiting[: forms.shard_bytes()])
@@ -61,7 +64,7 @@ async def sum_up(objects: Objects, index: Index) -> tuple[dict[int, int], bool]:
     return whether that was the whole log: it is taken in as far as the memory for it goes.
     """
     complete = await index.refresh(anew=True, partly=True)
-    base, seq, runs = index.state.base, index.state.seq, tuple(index.state.runs)
+    base, seq, runs = index.state.base, index.state.seq, [run.rows for run in index.state.runs]
     live: dict[int, int] = {}
     shards = _Shards(objects, wanted=bool(runs))
     positions = [0] * len(runs)

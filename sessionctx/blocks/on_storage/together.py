@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import trio
@@ -13,8 +13,11 @@ AT_ONCE: Final = 16
 """Requests at a time, of one piece of work."""
 
 
-async def each(work: Callable[[T], Awaitable[object]], things: Iterable[T], *, at_once: int = AT_ONCE) -> None:
+async def each(work: Callable[[T], Awaitable[object]], things: Sequence[T], *, at_once: int = AT_ONCE) -> None:
     """Do *work* to all *things*. The first error cancels the rest, and comes out as it is, in no group."""
+    if len(things) == 1:
+        await work(things[0])
+        return
     left = iter(things)
     failed: list[Exception] = []
 
@@ -27,7 +30,7 @@ async def each(work: Callable[[T], Awaitable[object]], things: Iterable[T], *, a
             nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        for _ in range(at_once):
+        for _ in range(min(at_once, len(things))):
             nursery.start_soon(some, left)
     if failed:
         raise failed[0]

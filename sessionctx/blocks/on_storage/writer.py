@@ -22,7 +22,6 @@ from sessionctx.blocks.on_storage.packs import pack
 from sessionctx.blocks.on_storage.rows import Place, key_of, row_of
 from sessionctx.blocks.on_storage.together import each
 from sessionctx.content import CID, Block
-from sessionctx.errors import StoreError
 
 _WAITING: Final = 2
 """Batches that may wait to be written before nothing more is taken."""
@@ -115,23 +114,18 @@ class Writer:
             batch.uploaded = time.time()
         small = [block for block in blocks if len(block.data) <= self._large]
         if small:
-            packed = pack(small, number := new_number())
-            await self._new(names.pack(number), packed.data)
+            packed = await trio.to_thread.run_sync(pack, small, number := new_number())
+            await self._objects.write(names.pack(number), packed.data)
             batch.places |= packed.places
 
         async def upload(block: Block) -> None:
             name, number = block.cid.multihash, new_number()
-            await self._new(names.block(name, number), block.data)
+            await self._objects.write(names.block(name, number), block.data)
             batch.places[key_of(name)] = Place(number, 0, len(block.data))
 
-        if len(small) < len(blocks):
-            await each(upload, (block for block in blocks if len(block.data) > self._large))
-
-    async def _new(self, path: str, data: bytes) -> None:
-        if await self._objects.write(path, data, new=True) is None:
-            raise StoreError(f"{self._objects.public}/{path} is there already, though its number was drawn: try again")
+        await each(upload, [block for block in blocks if len(block.data) > self._large])
 
 
 def new_number() -> int:
-    """Draw the number of an object: no node draws one that another has, in all likelihood."""
+    """Draw the number of an object, from so many that no node draws one that another has, in all likelihood."""
     return secrets.randbits(64) or 1

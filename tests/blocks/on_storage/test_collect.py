@@ -11,7 +11,7 @@ import trio
 from sessionctx.blocks import StorageBlockstore
 from sessionctx.blocks.on_storage import forms
 from sessionctx.content import Block
-from sessionctx.errors import BlockNotFound, StoreError
+from sessionctx.errors import BlockNotFound, StoreCorrupt, StoreError
 from sessionctx.storage import MemoryStorage
 from tests.blocks.on_storage.faulty import Faulty
 from tests.blocks.on_storage.test_store import damage, paths
@@ -57,11 +57,36 @@ async def test_what_was_never_committed_goes(storage, some_blocks):
             await store.sync()
     except StoreError:
         pass
-    assert len(await paths(storage)) == 1
+    [orphan] = await paths(storage)
     async with StorageBlockstore.open(storage) as store:
+        assert (await store.gc(grace=0.0)).objects == 0  # a store without a log: one that has lost it looks the same
+        await store.put_many(some_blocks(3, seed=1))
         assert (await store.gc(grace=HOUR)).objects == 0
         assert (await store.gc(grace=0.0)).objects == 1
-    assert await paths(storage) == ["clock"]
+    assert orphan not in await paths(storage)
+    assert await all_there(storage, some_blocks(3, seed=1))
+
+
+@pytest.mark.parametrize("lost", ["log", "base", "all"])
+async def test_where_the_log_is_lost_nothing_passes_for_garbage(storage, some_blocks, lost):
+    """Somebody deletes what is old in the bucket, and not what the index says: the blocks stay."""
+    async with StorageBlockstore.open(storage) as store:
+        for seed in range(3):
+            await store.put_many(some_blocks(3, seed=seed))
+            await store.sync()
+            await store.gc(grace=0.0)
+    packs = await paths(storage, folder="packs/")
+    for path in [*await paths(storage, folder="log/"), *await paths(storage, folder="base/")]:
+        if path.startswith(lost) or lost == "all":
+            await storage.delete(path)
+    if lost == "all":
+        async with StorageBlockstore.open(storage) as store:
+            assert (await store.gc(grace=0.0)).objects == 0
+    else:
+        with pytest.raises(StoreCorrupt, match="is missing"):
+            async with StorageBlockstore.open(storage) as store:
+                await store.gc(grace=0.0)
+    assert await paths(storage, folder="packs/") == packs
 
 
 async def test_objects_of_others_below_the_prefix_are_left_alone(storage, some_blocks):

@@ -39,6 +39,18 @@ class TestInAFolder(BlockstoreContract):
             yield store
 
 
+class TestOnCeph(BlockstoreContract):
+    """A bucket of a real cluster."""
+
+    @pytest.fixture
+    async def store(self, bucket):
+        async with (
+            open_storage(bucket) as storage,
+            StorageBlockstore.open(storage, "blocks", pack_bytes=50_000, large=20_000) as store,
+        ):
+            yield store
+
+
 class TestBehindACache(BlockstoreContract):
     """With a cache in front that holds little."""
 

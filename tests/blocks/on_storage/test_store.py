@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from unittest import mock
 
 import attrs
@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from sessionctx.blocks import StorageBlockstore
-from sessionctx.blocks.on_storage import forms
+from sessionctx.blocks.on_storage import forms, names
 from sessionctx.blocks.on_storage.writer import USE_WITHIN
 from sessionctx.content import CID, Block, multibase
 from sessionctx.errors import (
@@ -229,7 +229,8 @@ async def test_a_damaged_index_is_named(storage, some_blocks):
         await store.put_many(some_blocks(10))
         await store.sync()
         await store.gc()
-    [shard] = [path.removeprefix("at/") for path in await paths(storage, folder="at/rows/")]
+        state = store._index.state
+    shard, base = names.rows(state.base.shards[0]), names.rows(state.number)
     await damage(storage, f"at/{shard}")
     async with StorageBlockstore.open(storage, "at") as store:
         with pytest.raises(StoreCorrupt, match=f"{shard} does not match"):
@@ -239,8 +240,12 @@ async def test_a_damaged_index_is_named(storage, some_blocks):
         await storage.delete(f"at/{shard}")
         with pytest.raises(StoreCorrupt, match=r"rows.* is missing"):
             await store.has(some_blocks(10)[3].cid)
-        await damage(storage, "at/base/000000000001")
-    with pytest.raises(StoreCorrupt, match=r"base/000000000001: it does not match its checksum.*packs are CARs"):
+    for path in (base, "base/000000000001"):
+        await damage(storage, f"at/{path}")
+        with pytest.raises(StoreCorrupt, match=rf"{path}: it does not match its checksum.*packs are CARs"):
+            await StorageBlockstore.open(storage, "at").__aenter__()
+    await storage.write("at/base/000000000001", forms.encode_pointer(99))
+    with pytest.raises(StoreCorrupt, match=r"rows/63/0000000000000063 is missing"):
         await StorageBlockstore.open(storage, "at").__aenter__()
 
 
@@ -272,9 +277,8 @@ async def test_an_index_object_that_is_huge_is_not_read_into_memory(storage):
                     self.given += 2**20
                     yield bytes(2**20)
 
-            endless = pieces()
-            yield endless
-            await endless.aclose()
+            async with aclosing(pieces()) as endless:
+                yield endless
 
     storage = Endless()
     await storage.write("log/000000000001", b"")
@@ -495,3 +499,58 @@ async def test_a_miss_names_the_storage(storage):
     async with StorageBlockstore.open(storage, "at/this") as store:
         with pytest.raises(BlockNotFound, match=r"is not in memory:/?at/this"):
             await store.get(CID.of(b"nowhere"))
+
+
+async def test_when_the_storage_fails_all_who_read_are_told_and_it_is_asked_once(storage, some_blocks):
+    blocks = some_blocks(20)
+    async with StorageBlockstore.open(storage) as store:
+        await store.put_many(blocks)
+
+    class Down(Faulty):
+        def read(self, *args, **kwargs):
+            self.asked["read"] += 1
+            if self.done:
+                raise PeerFailed("down")
+            return self._storage.read(*args, **kwargs)
+
+    line = Down(storage)
+    async with StorageBlockstore.open(line) as store:
+        line.done, before = True, line.asked["read"]
+        errors = []
+
+        async def get(block):
+            with pytest.raises(StoreError, match="down") as caught:
+                await store.get(block.cid)
+            errors.append(caught.value)
+
+        async with trio.open_nursery() as nursery:
+            for block in blocks:
+                nursery.start_soon(get, block)
+        assert line.asked["read"] - before == 1
+        assert len(set(map(id, errors))) == 20
+
+
+async def test_what_a_reader_leads_and_gives_up_is_read_by_another(storage, some_blocks, autojump_clock):
+    """However the readers of one pack are cancelled, those that are left get their blocks."""
+    blocks = some_blocks(12)
+    async with StorageBlockstore.open(storage) as store:
+        await store.put_many(blocks)
+
+    class Slow(Faulty):
+        @asynccontextmanager
+        async def read(self, *args, **kwargs):
+            await trio.sleep(1)
+            async with self._storage.read(*args, **kwargs) as reader:
+                yield reader
+
+    async with StorageBlockstore.open(Slow(storage)) as store:
+        got = []
+
+        async def get(block, patience):
+            with trio.move_on_after(patience):
+                got.append(await store.get(block.cid))
+
+        async with trio.open_nursery() as nursery:
+            for n, block in enumerate(blocks):
+                nursery.start_soon(get, block, [0.3, 0.6, 1.2, 60][n % 4])
+        assert {block.cid for block in got} >= {block.cid for block in blocks[3::4]}

@@ -13,8 +13,20 @@ from sessionctx.blocks.on_storage import forms, names
 from sessionctx.blocks.on_storage.batch import Batch
 from sessionctx.blocks.on_storage.packs import pack
 from sessionctx.blocks.on_storage.reads import GAP, MOST, Part, spans
-from sessionctx.blocks.on_storage.rows import KEY, ROW, Place, cut, find, key_of, newest, place_in, row_of, within
+from sessionctx.blocks.on_storage.rows import (
+    KEY,
+    ROW,
+    Place,
+    Run,
+    find,
+    key_of,
+    newest,
+    place_in,
+    recent,
+    row_of,
+)
 from sessionctx.blocks.on_storage.state import State
+from sessionctx.blocks.on_storage.state import merged as merged_runs
 from sessionctx.content import BLAKE2B_256, CID, DAG_CBOR, SHA2_512, Block, CarDecoder, carindex, carv2, multihash
 from sessionctx.errors import StoreCorrupt
 
@@ -25,6 +37,11 @@ RUNS = st.lists(st.dictionaries(KEYS, PLACES, max_size=8), max_size=9)
 
 def rows_of(places):
     return b"".join(sorted(row_of(key, place) for key, place in places.items()))
+
+
+def tidy(state):
+    while (due := state.due()) is not None:
+        state.runs[-2:] = [merged_runs(*due)]
 
 
 # --- rows
@@ -38,26 +55,21 @@ def test_the_newest_row_of_each_key_counts(runs):
     for run in runs:
         model |= run
         state.apply(rows_of(run))
+        tidy(state)
     merged = b"".join(newest(map(rows_of, runs)))
     assert merged == rows_of(model)
     for key in {*model, b"\x07" * KEY}:
         row = find(merged, key)
-        assert row == state.recent([key]).get(key)
+        assert row == recent(state.runs, [key]).get(key)
         assert (place_in(row) if row else None) == model.get(key)
     assert state.seq == len(runs)
-
-
-@given(places=st.dictionaries(KEYS, PLACES), low=KEYS, high=st.none() | KEYS)
-def test_rows_between_two_keys(places, low, high):
-    """What is between two keys is what is at or above the one, and below the other."""
-    expected = {key: place for key, place in places.items() if low <= key and (high is None or key < high)}
-    assert list(cut(within(rows_of(places), low, high))) == list(cut(rows_of(expected)))
 
 
 def test_runs_of_like_size_are_merged_so_that_they_are_few():
     state = State()
     for n in range(1000):
         state.apply(row_of(hashlib.sha256(bytes([n % 256, n // 256])).digest(), Place(1, 1, 1)))
+        tidy(state)
     assert state.held == 1000 * ROW
     assert len(state.runs) <= 10
 
@@ -67,7 +79,28 @@ def test_runs_are_merged_up_to_a_size():
         state = State()
         for n in range(20):
             state.apply(row_of(bytes([n]) * KEY, Place(1, 1, 1)))
-        assert {len(run) // ROW for run in state.runs} == {4}
+            tidy(state)
+        assert {len(run) for run in state.runs} == {4}
+
+
+@given(keys=st.sets(st.binary(min_size=10, max_size=10), max_size=200), other=st.binary(min_size=10, max_size=10))
+def test_a_run_finds_the_keys_that_it_has_and_no_others(keys, other):
+    """However many keys begin alike, around the fences and elsewhere, each is found, at its own row."""
+    full = {key[:1] * 6 + key[1:] + bytes(17): Place(n + 1, 2, 3) for n, key in enumerate(sorted(keys))}
+    run = Run(rows_of(full))
+    for key, place in full.items():
+        assert place_in(run.find(key)) == place
+    absent = other[:1] * 6 + other[1:] + bytes(17)
+    assert (run.find(absent) is None) == (absent not in full)
+
+
+def test_a_key_is_not_found_across_two_rows():
+    """The bytes of a key may stand where no row begins."""
+    first, second = bytes(32), bytes(20) + b"\x01" * 12
+    run = Run(rows_of({first: Place(1, 1, 1), second: Place(2, 2, 2)}))
+    astray = run.rows[24 : 24 + KEY]
+    assert run.find(astray) is None
+    assert place_in(run.find(second)) == Place(2, 2, 2)
 
 
 def test_a_key_is_the_digest_or_a_hash_of_the_name_that_nobody_can_aim_at():
@@ -152,6 +185,15 @@ def test_a_base_of_other_lengths_than_it_says_is_refused():
             forms.decode_base(sealed(body))
     with pytest.raises(StoreCorrupt, match="checksum"):
         forms.decode_base(b"")
+
+
+def test_what_names_a_base():
+    data = forms.encode_pointer(2**63)
+    assert len(data) == forms.MAX_POINTER
+    assert forms.decode_pointer(data) == 2**63
+    for bad in (data[:-1], sealed(b"sctxptr\x01" + bytes(9)), sealed(b"sctxlog\x01" + bytes(8))):
+        with pytest.raises(StoreCorrupt):
+            forms.decode_pointer(bad)
 
 
 # --- names
