@@ -26,6 +26,7 @@ StrictModes no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
 MaxStartups 100
+KexAlgorithms curve25519-sha256
 LogLevel ERROR
 """
 
