@@ -26,7 +26,7 @@ StrictModes no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
 MaxStartups 100
-KexAlgorithms curve25519-sha256
+KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org
 LogLevel ERROR
 """
 
