@@ -101,8 +101,22 @@ class SftpStorage:
             raise CannotDo(f"{self.public} does not guard what it replaces", storage=self.public, path=path)
         size = size_hint or length_of(source) or 0
         async with self._asking(path, size, blocked=FileExists) as request:
-            session = await self._prepared(path, options)
-            return await self._write(session, request, path, lambda draft: draft.pump(pieces(source)), options)
+
+            async def ready(session: Session) -> Session:
+                if await prepare(session, self._target, path) is not None and options.if_absent:
+                    raise self._taken(path)
+                return session
+
+            async def fill(session: Session) -> Entry:
+                return await self._write(session, request, path, lambda draft: draft.pump(pieces(source)), options)
+
+            if length_of(source) is None or options.if_absent:  # neither can be done twice
+                return await fill(await self._dial.steadily(ready))
+
+            async def whole(session: Session) -> Entry:
+                return await fill(await ready(session))
+
+            return await self._dial.steadily(whole)
 
     @asynccontextmanager
     async def list(
@@ -190,21 +204,13 @@ class SftpStorage:
     ) -> AsyncGenerator[Request]:
         """One request of the session, for *path*; what the server refuses becomes an error of ours."""
         async with self._endpoint.request(path, size) as request:
+            await self._dial.session()
+            request.sent()  # to connect took its time, which tells nothing of how soon it answers
             try:
                 yield request
             except Refused as refusal:
                 session = await self._dial.session()
                 raise await explained(session, self._target, refusal, path, blocked) from None
-
-    async def _prepared(self, path: str, options: WriteOptions) -> Session:
-        """Return the line to write *path* over, when there is a folder for it."""
-
-        async def ready(session: Session) -> Session:
-            if await prepare(session, self._target, path) is not None and options.if_absent:
-                raise self._taken(path)
-            return session
-
-        return await self._dial.steadily(ready)
 
     async def _write(
         self,

@@ -107,6 +107,19 @@ async def test_a_configuration_of_ssh_holds(server, root, tmp_path):
         assert list(await listed(backend)) == ["file"]
 
 
+async def test_jump_hosts_are_passed(server, root, tmp_path, proxy):
+    (tmp_path / "config").write_text(
+        f"Host *\n Hostname 127.0.0.1\n IdentityFile {server.folder}/user\n UserKnownHostsFile {server.folder}/known\n"
+        f"Host jump\n Port {proxy.port}\nHost behind\n Port {server.port}\n ProxyJump jump\n"
+    )
+    before = children()
+    async with open_storage(f"sftp://behind{root}", config=tmp_path / "config") as backend:
+        assert list(await listed(backend)) == ["file"]
+        assert proxy.connections == proxy.open == 1
+    await ended(proxy)
+    assert children() == before
+
+
 # --- one line for all
 
 
@@ -221,6 +234,15 @@ async def test_a_write_that_is_broken_leaves_nothing(server, root, proxy, kind):
         assert [path.name for path in root.iterdir()] == ["file"]
         await backend.write("new", DATA)
     assert (root / "new").read_bytes() == DATA
+
+
+async def test_bytes_whose_write_is_broken_are_written_again(server, root, proxy):
+    proxy.arm(Fault("cut", after=2_000_000, direction="up"))
+    async with open_storage(server.url(root, port=proxy.port), **server.options) as backend:
+        await backend.write("new", DATA)
+        assert proxy.connections == 2
+    assert (root / "new").read_bytes() == DATA
+    assert sorted(path.name for path in root.iterdir()) == ["file", "new"]
 
 
 async def test_a_write_says_what_may_be_left_where_nobody_can_look(server, root, proxy):

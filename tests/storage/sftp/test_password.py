@@ -59,7 +59,7 @@ async def test_a_wrong_one_is_denied_and_not_shown(ssh, tmp_path):
         ("(me@host) Password: ", True),
         ("me@host2's password: ", False),
         ("(me@host2) Password: ", False),
-        ("Enter passphrase for key '/home/me/.ssh/id_rsa': ", False),
+        ("Enter passphrase for key 'id_rsa': ", False),
         ("Are you sure you want to continue connecting (yes/no)? ", False),
         ("", False),
     ],

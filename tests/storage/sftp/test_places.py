@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 
 import pytest
 import trio
 
-from sessionctx.errors import AccessDenied, FileExists, NoSuchFile
+from sessionctx.errors import AccessDenied, FileExists, NoRoom, NoSuchFile
 from sessionctx.storage import WriteOptions, open_storage
 from sessionctx.testing.proxy import open_proxy
 from sessionctx.testing.storage import Pieces, content, listed
@@ -177,6 +178,26 @@ async def test_a_file_is_never_more_open_than_it_is_to_be(backend, root):
     await backend.write("file", look(), options=WriteOptions(mode=0o600))
     assert seen == [0o600]
     assert (await backend.stat("file")).mode == 0o600
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file system of two MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no small file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+async def test_a_disk_that_is_full_is_said_to_be(small):
+    async with open_storage(f"sftp://localhost{small}", command=[sftp_server()]) as backend:
+        with pytest.raises(NoRoom, match="no room for file"):
+            await backend.write("file", bytes(5_000_000))
+        await backend.write("file", bytes(1_000_000))
+        assert list(await listed(backend)) == ["file"]
 
 
 # --- streams

@@ -24,7 +24,7 @@ from sessionctx.storage.sftp.window import LEAST, MOST, TOGETHER, UNKNOWN, piece
         ("sftp://host/srv/data", "host", "/srv/data", None, None, b"/srv/data/x"),
         ("sftp://me@host:2222/", "host", "/", "me", 2222, b"/x"),
         ("sftp://host", "host", "/", None, None, b"/x"),
-        ("sftp://host/~/in/home/", "host", "in/home", None, None, b"in/home/x"),
+        ("sftp://host/~/my/data/", "host", "my/data", None, None, b"my/data/x"),
         ("sftp://host/~", "host", "", None, None, b"x"),
         ("sftp://m%40e@[::1]/a%20b", "::1", "/a b", "m@e", None, b"/a b/x"),
     ],
