@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from sessionctx.storage.sftp.backend import SftpStorage, open_sftp
+from sessionctx.storage.sftp.backend import SftpStorage
+from sessionctx.storage.sftp.opening import open_sftp
 
 __all__ = ["SftpStorage", "open_sftp"]

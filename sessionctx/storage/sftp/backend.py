@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 import attrs
@@ -15,14 +14,12 @@ from sessionctx.errors import CannotDo, FileChanged, FileExists, NoRoom, NoSuchF
 from sessionctx.storage.base import PLAIN, Can, Entry, Listing, Reader, Source, WriteOptions
 from sessionctx.storage.endpoint import Endpoint, Request
 from sessionctx.storage.paths import checked, joined, parent
-from sessionctx.storage.sftp import calls, replies, target
-from sessionctx.storage.sftp.command import HostKeys, SshOptions
+from sessionctx.storage.sftp import calls, replies
 from sessionctx.storage.sftp.dial import Dial, Session
 from sessionctx.storage.sftp.faults import entry
 from sessionctx.storage.sftp.line import Refused
 from sessionctx.storage.sftp.listing import Folder, SftpListing
 from sessionctx.storage.sftp.looking import explained, find, is_there, itself, make_folders, prepare, remove
-from sessionctx.storage.sftp.process import Means, Program, Ssh
 from sessionctx.storage.sftp.reading import SftpReader, open_to_read
 from sessionctx.storage.sftp.target import Target
 from sessionctx.storage.sftp.writing import Draft, drafting, is_full, publish
@@ -104,8 +101,22 @@ class SftpStorage:
             raise CannotDo(f"{self.public} does not guard what it replaces", storage=self.public, path=path)
         size = size_hint or length_of(source) or 0
         async with self._asking(path, size, blocked=FileExists) as request:
-            session = await self._prepared(path, options)
-            return await self._write(session, request, path, lambda draft: draft.pump(pieces(source)), options)
+
+            async def ready(session: Session) -> Session:
+                if await prepare(session, self._target, path) is not None and options.if_absent:
+                    raise self._taken(path)
+                return session
+
+            async def fill(session: Session) -> Entry:
+                return await self._write(session, request, path, lambda draft: draft.pump(pieces(source)), options)
+
+            if length_of(source) is None or options.if_absent:  # neither can be done twice
+                return await fill(await self._dial.steadily(ready))
+
+            async def whole(session: Session) -> Entry:
+                return await fill(await ready(session))
+
+            return await self._dial.steadily(whole)
 
     @asynccontextmanager
     async def list(
@@ -193,21 +204,13 @@ class SftpStorage:
     ) -> AsyncGenerator[Request]:
         """One request of the session, for *path*; what the server refuses becomes an error of ours."""
         async with self._endpoint.request(path, size) as request:
+            await self._dial.session()
+            request.sent()  # to connect took its time, which tells nothing of how soon it answers
             try:
                 yield request
             except Refused as refusal:
                 session = await self._dial.session()
                 raise await explained(session, self._target, refusal, path, blocked) from None
-
-    async def _prepared(self, path: str, options: WriteOptions) -> Session:
-        """Return the line to write *path* over, when there is a folder for it."""
-
-        async def ready(session: Session) -> Session:
-            if await prepare(session, self._target, path) is not None and options.if_absent:
-                raise self._taken(path)
-            return session
-
-        return await self._dial.steadily(ready)
 
     async def _write(
         self,
@@ -260,68 +263,3 @@ class SftpStorage:
             what = "is not there" if found is None else "is a folder"
             raise NoSuchFile(f"{self.public}: {path} {what}", storage=self.public, path=path)
         return session
-
-
-@asynccontextmanager
-async def open_sftp(
-    url: str,
-    *,
-    user: str | None = None,
-    port: int | None = None,
-    password: str | None = None,
-    identity: str | Path | None = None,
-    known_hosts: str | Path | None = None,
-    config: str | Path | None = None,
-    host_keys: HostKeys = "known",
-    idle: int | None = None,
-    ssh: str = "ssh",
-    command: Sequence[str] | None = None,
-) -> AsyncGenerator[SftpStorage]:
-    """Open the folder that *url* names: ``sftp://user@host:22/srv/data``, or ``/~/data`` for one in the home folder.
-
-    Everything goes through the ``ssh`` program, so that its configuration, agent, keys and jump hosts are used. The
-    connection is made at once; all tasks share it, and it is made again if it is lost.
-
-    Args:
-        url: Where; user, password and port may stand in it.
-        user: Who logs in.
-        port: Where sshd listens.
-        password: Is told to ssh through its environment, never on its command line; only that account gets it.
-        identity: A private key, to be used alone. One with a passphrase needs an agent.
-        known_hosts: The only file to look up host keys in.
-        config: Is read in place of all other configuration of ssh.
-        host_keys: ``"known"`` refuses hosts whose key is not known; ``"new"`` trusts at the first visit.
-        idle: Seconds of silence after which the line is given up: :exc:`Stalled`. None: as configured, or 45.
-        ssh: The program.
-        command: Speaks SFTP itself, and is run in place of ssh: ``["/usr/lib/openssh/sftp-server"]``.
-
-    Raises:
-        InvalidLocation: *url* is no such URL.
-        Unreachable: The server cannot be reached, or its host key is not known.
-        AccessDenied: It does not let us in.
-    """
-    place = target.parse(url, user=user, port=port, password=password)
-    options = SshOptions(
-        identity=_path(identity),
-        known_hosts=_path(known_hosts),
-        config=_path(config),
-        host_keys=host_keys,
-        idle=idle,
-        program=ssh,
-    )
-    means: Means = Ssh(place, options) if command is None else Program(tuple(command))
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
-        dial = Dial(means, place.public, place.at(""), nursery)
-        try:
-            await dial.session()
-            yield SftpStorage(place, dial, Endpoint.at(place.url, place.public))
-        except BaseException as error:  # noqa: BLE001 - raised below: as it is, and in no group
-            failure = error
-        dial.close()
-    if failure is not None:
-        raise failure
-
-
-def _path(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path).expanduser()

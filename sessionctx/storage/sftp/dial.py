@@ -34,6 +34,9 @@ class Session:
     root: bytes = b""
     """The storage's root without links, or as it was given while it is not there."""
 
+    shows_dots: bool = False
+    """It lists a folder itself, too, as ``"."``: if it does not, it may not look at what is in there."""
+
     def can(self, extension: bytes) -> bool:
         """Whether the server has it."""
         return extension in self.line.extensions

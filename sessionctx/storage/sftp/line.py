@@ -176,7 +176,8 @@ class Line:
                 for packet in frames.feed(bytes(chunk)):
                     self._took(packet)
         except BadPacket as error:
-            self.lose(Loss(BadAnswer, f"{self.peer} breaks the protocol: {error}", self.peer))
+            hint = "" if self.ready.is_set() else " (if its login shell prints something, have it print nothing)"
+            self.lose(Loss(BadAnswer, f"{self.peer} breaks the protocol: {error}{hint}", self.peer))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
 

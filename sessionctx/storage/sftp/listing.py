@@ -8,7 +8,7 @@ from typing import Final, Self
 import attrs
 import trio
 
-from sessionctx.errors import InvalidLocation, SessionctxError
+from sessionctx.errors import AccessDenied, InvalidLocation, SessionctxError
 from sessionctx.storage.base import Entry
 from sessionctx.storage.paths import fault_of, joined
 from sessionctx.storage.sftp import calls, replies
@@ -55,6 +55,7 @@ class Folder:
         self._asked.popleft()
         if not isinstance(told, Names):
             raise line.odd("it was asked for names, and tells something else")
+        self._session.shows_dots |= any(name == b"." for name, _ in told.names)
         return told.names
 
     def close(self) -> None:
@@ -140,10 +141,25 @@ class SftpListing:
         path, found = self._below.pop()
         try:
             self._folder = await Folder.open(self._session, path, self._target.at(path))
+            self._path = path
+            return await self._begun(self._folder, entry(path, found))
         except Refused as refusal:
+            self.close()
             return attrs.evolve(entry(path, found), problem=fault(refusal.status, path, self._target.public))
-        self._path = path
-        return entry(path, found)
+
+    async def _begun(self, folder: Folder, itself: Entry) -> Entry:
+        """Return the entry of a folder whose first names have come."""
+        names = await folder.page()
+        if names is not None:
+            self._names.extend(names)
+            return itself
+        self.close()
+        return attrs.evolve(itself, problem=self._hidden(folder.path)) if self._session.shows_dots else itself
+
+    def _hidden(self, path: str) -> AccessDenied:
+        """Return the error of a folder of which nothing is told: the server leaves out what it may not look at."""
+        shown = self._target.public
+        return AccessDenied(f"{shown}: what is in {path or 'the root'} is not for us to see", storage=shown, path=path)
 
     async def _more(self, folder: Folder) -> Entry | None:
         try:

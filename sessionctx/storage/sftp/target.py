@@ -54,7 +54,8 @@ class Target:
 
     def at(self, path: str) -> bytes:
         """Return what the server calls *path*, which has been checked."""
-        return ("/".join(filter(None, (self.root.rstrip("/"), path))) or self.root or ".").encode()
+        folder = self.root if self.root in {"", "/"} else f"{self.root}/"
+        return (folder + path if path else self.root or ".").encode()
 
 
 def parse(url: str, *, user: str | None = None, port: int | None = None, password: str | None = None) -> Target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +27,7 @@ StrictModes no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
 MaxStartups 100
+KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org
 LogLevel ERROR
 """
 
@@ -55,6 +57,25 @@ class Sshd:
         kind, key, *_ = (self.folder / "host.pub").read_text().split()
         with (self.folder / "known").open("a") as known:
             known.write(f"[127.0.0.1]:{port} {kind} {key}\n")
+
+
+@contextmanager
+def master(server: Sshd):
+    """Run a connection that others go through, for the length of a block, which is given the options for that.
+
+    Logging in takes longer than most of the tests that do; besides, this is how many people have set up their ssh.
+    """
+    socket, config = server.folder / "master", server.folder / "shared"
+    config.write_text(f"ControlPath {socket}\n")
+    login = ["-i", str(server.folder / "user"), "-o", f"UserKnownHostsFile={server.folder}/known"]
+    argv = [program("ssh", "openssh-client"), "-F", "none", "-N", "-M", "-S", str(socket), *login]
+    argv += ["-p", str(server.port), "127.0.0.1"]
+    with running(argv, port=None, log=server.folder / "log of the master"):
+        until = time.monotonic() + 20
+        while not socket.exists():
+            assert time.monotonic() < until, (server.folder / "log of the master").read_text()
+            time.sleep(0.02)
+        yield server.options | {"config": config}
 
 
 @contextmanager

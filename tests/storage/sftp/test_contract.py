@@ -6,7 +6,7 @@ import pytest
 
 from sessionctx.storage import open_storage
 from sessionctx.testing.storage import BackendContract
-from tests.storage.sftp.servers import sftp_server
+from tests.storage.sftp.servers import master, sftp_server
 
 
 class TestServerOnPipes(BackendContract):
@@ -16,8 +16,15 @@ class TestServerOnPipes(BackendContract):
             yield backend
 
 
+@pytest.fixture(scope="module")
+def shared(server):
+    """Options with which all go through one connection."""
+    with master(server) as options:
+        yield options
+
+
 class TestSshd(BackendContract):
     @pytest.fixture
-    async def backend(self, tmp_path, server):
-        async with open_storage(server.url(tmp_path), **server.options) as backend:
+    async def backend(self, tmp_path, server, shared):
+        async with open_storage(server.url(tmp_path), **shared) as backend:
             yield backend
