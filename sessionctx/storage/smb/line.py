@@ -209,31 +209,47 @@ class Line:
             await self._more.wait()
 
     def _charge(self, ask: Ask) -> int:
-        return ask.units if self.login.large else 1
+        return (ask.units if self.login.large else 1) + (self._charge(ask.then) if ask.then is not None else 0)
 
     def _sealed(self, pending: Pending) -> Iterable[bytes | bytearray | memoryview]:
-        ask, message_id = pending.ask, self._next_id
-        charge = self._charge(ask)
+        """Return what goes out for *pending*, and for what goes with it."""
+        ask, then = pending.ask, pending.ask.then
+        frame, ask.frame = ask.frame, bytearray()  # it is held by what goes out, and no longer than that
+        ask.then = None
+        if then is None:
+            self._head(pending, frame)
+        else:
+            frame += bytes(-(len(frame) - messages.LENGTH) % 8)
+            self._head(pending, frame, after=len(frame) - messages.LENGTH)
+            self._head(Pending(self, then), then.frame, flags=messages.RELATED)
+            frame += then.frame[messages.LENGTH :]
+            messages.put_length(frame)
+        return self._seal.close(frame)
+
+    def _head(self, pending: Pending, frame: bytearray, *, flags: int = 0, after: int = 0) -> None:
+        """Put the header of *pending* into its frame, and sign it."""
+        charge, message_id = self._charge(pending.ask), self._next_id
         self._next_id += charge
         self._credits -= charge
         self._sent[message_id] = pending
         messages.put_header(
-            ask,
+            frame,
+            pending.ask.command,
             message_id=message_id,
             session=self.login.session,
             tree=self.login.tree,
             charge=charge if self.login.large else 0,
             wanted=max(charge, min(CREDITS - self._credits, CREDITS)),
-            flags=messages.SIGNED if self._seal.signs else 0,
+            flags=flags | (messages.SIGNED if self._seal.signs else 0),
+            after=after,
         )
-        buffers = self._seal.close(ask.frame, message_id)
-        ask.frame = bytearray()  # it is held by what goes out, and no longer than that
-        return buffers
+        self._seal.sign(frame, message_id)
 
     async def _send(self, left: memoryview) -> None:
         while left:
             left = left[await self._socket.send(left) :]
-            self._heard = trio.current_time()
+            if left:  # it was too much for one go: there is somebody who takes it
+                self._heard = trio.current_time()
 
     # --- coming in
 

@@ -145,9 +145,8 @@ def _handshake(wire: Wire, address: Address, wanted: Wanted) -> Login:
             raise NotOffered(f"{address.public} cannot encrypt, and encrypt=True was given", peer=address.public)
         session = sessions.Session(connection, address.login, address.password, require_encryption=bool(wanted.encrypt))
         session.connect()
-        session.signing_required = (
-            not session.encrypt_data and session.signing_key is not None
-        )  # see [MS-SMB2] 3.2.4.2.4
+        # The request for a share is signed in any case ([MS-SMB2] 3.2.4.1.1); smbprotocol does not know that.
+        session.signing_required = not session.encrypt_data and session.signing_key is not None
         tree = trees.TreeConnect(session, f"\\\\{address.host}\\{address.share}")
         tree.connect(require_secure_negotiate=session.signing_key is not None)
     finally:

@@ -45,6 +45,7 @@ async def make_temporary(share: Share, target: str, line: Line) -> Handle:
     access = Access.READ | Access.WRITE | Access.DELETE | Access.WRITE_ATTRIBUTES | Access.READ_ATTRIBUTES
     while True:
         ask = messages.create(share.wire(name), access, How.CREATE, Options.FILE)
+        ask.then = messages.set_delete(messages.OPENED, delete=True)
         pending = line.post(ask, partial(_delete_late, line))
         reply = await share.answer(pending, target, status.PATH_NOT_FOUND)
         if reply.status == status.SUCCESS:
@@ -56,7 +57,6 @@ async def make_temporary(share: Share, target: str, line: Line) -> Handle:
 async def temporary(handle: Handle) -> AsyncGenerator[Handle]:
     """Delete the file in the end, unless it was put in place."""
     try:
-        handle.post(messages.set_delete(handle.id, delete=True))
         yield handle
     finally:
         if handle.is_open:

@@ -18,7 +18,7 @@ KEY = bytes(range(16))
 
 def frame(size=100, flags=messages.SIGNED):
     ask = messages.ask(Command.WRITE, os.urandom(size))
-    messages.put_header(ask, message_id=3, session=5, tree=6, charge=1, wanted=1, flags=flags)
+    messages.put_header(ask.frame, ask.command, message_id=3, session=5, tree=6, charge=1, wanted=1, flags=flags)
     return ask.frame
 
 
@@ -54,8 +54,8 @@ def test_our_signature_is_that_of_smbprotocol():
         other.dialect, other.signing_algorithm_id = dialect, number
         sent = frame()
         plain = bytes(sent[messages.LENGTH :])
-        (signed,) = Seal(Keys(signing=signing, signing_key=KEY), 5).close(sent, 3)
-        assert bytes(signed[52:68]) == other._generate_signature(plain, KEY, 3, False, Command.WRITE)
+        Seal(Keys(signing=signing, signing_key=KEY), 5).sign(sent, 3)
+        assert bytes(sent[52:68]) == other._generate_signature(plain, KEY, 3, False, Command.WRITE)
 
 
 @pytest.mark.parametrize("counter_mode", [False, True])
@@ -63,7 +63,7 @@ def test_what_is_encrypted_is_read_with_the_key_and_cannot_be_changed(counter_mo
     us, other = KEY, KEY[::-1]
     here, there = (encrypting(*keys, counter_mode=counter_mode) for keys in ((us, other), (other, us)))
     sent = frame()
-    wire = bytearray(b"".join(bytes(part) for part in here.close(sent, 3)))[messages.LENGTH :]
+    wire = bytearray(b"".join(bytes(part) for part in here.close(sent)))[messages.LENGTH :]
     assert bytes(sent[68:]) not in bytes(wire)
     assert there.open(wire + bytes(TAG)) == sent[messages.LENGTH :]
     for at in (5, 21, 40, 60, len(wire) - 1):
