@@ -29,13 +29,14 @@ async def through_proxy(server, folder, **options):
         async with open_storage(server.url(folder.name, port=proxy.port), **options) as backend:
             yield backend, proxy
         with trio.fail_after(2):
-            while proxy.open:
+            while proxy.open:  # noqa: ASYNC110 - the proxy has no event for it
                 await trio.sleep(0.005)
 
 
 async def nothing_left(folder, *names):
+    """Wait until *folder* holds these, and nothing else."""
     with trio.fail_after(5):
-        while sorted(os.listdir(folder)) != sorted(names):
+        while {path.name for path in folder.iterdir()} != set(names):  # noqa: ASYNC110 - it is the server's folder
             await trio.sleep(0.01)
 
 
@@ -100,7 +101,7 @@ async def test_a_stream_that_is_written_when_the_line_breaks_leaves_nothing(serv
     (folder / "file").write_bytes(b"before")
     async with through_proxy(server, folder) as (backend, proxy):
         proxy.arm(Fault(kind, after=3_500_000, direction="up"))
-        with pytest.raises(PeerFailed, match="broke off|closed"):
+        with pytest.raises(PeerFailed, match="broke off"):
             await backend.write("file", Pieces([DATA[:1_000_000]] * 10))
         await nothing_left(folder, "file")
         assert await content(backend, "file") == b"before"
@@ -138,30 +139,11 @@ async def test_a_listing_goes_on_with_the_next_folder_where_the_line_broke(serve
 # --- cancelled
 
 
-async def leaves_at_once(operation, *, after=0.05):
-    """Cancel *operation* when it has got so far, and see that it ends within 100 ms, or little more on a busy machine."""
-    done = trio.Event()
-    with trio.CancelScope() as scope:
-
-        async def cancel():
-            await trio.sleep(after)
-            scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(cancel)
-            await operation()
-            done.set()
-    late = trio.current_time()
-    assert scope.cancelled_caught
-    assert not done.is_set()
-    return late
-
-
 OPERATIONS = {
     "stat": lambda backend: backend.stat("file"),
     "read": lambda backend: content(backend, "file"),
     "write": lambda backend: backend.write("new", Pieces([DATA[:1_000_000]] * 10)),
-    "list": lambda backend: listed(backend),
+    "list": listed,
     "delete": lambda backend: backend.delete("file"),
     "mkdir": lambda backend: backend.mkdir("folder"),
     "rename": lambda backend: backend.rename("file", "other"),
