@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
+from sessionctx import session
 from sessionctx.errors import PeerError
 from sessionctx.storage.paths import joined
 from sessionctx.storage.smb import answers, messages, status
@@ -99,7 +100,8 @@ class Share:
             if self._line is None or self._line.fault is not None:
                 socket, login = await log_in(self.address, self.wanted)
                 self._line = Line(self.public, login, socket)
-                self.nursery.start_soon(self._line.run)
+                with session.leave():  # the line outlives whatever session it is first needed in
+                    self.nursery.start_soon(self._line.run)
             return self._line
 
     @contextmanager
@@ -163,14 +165,25 @@ class Share:
 
     async def make_folders(self, path: str, line: Line) -> None:
         """Make the folder *path*, and those on the way, as far as they are not there."""
-        way = joined(self.address.folder, path).split("/")
-        for n in range(1, len(way) + 1):
-            name = to_wire("/".join(way[:n]), storage=self.public)
-            ask = messages.create(name, Access.READ_ATTRIBUTES, How.OPEN_OR_CREATE, Options.FOLDER)
-            reply = await self.answer(line.post(ask, late=partial(_close_late, line)), path, status.NOT_A_FOLDER)
-            if reply.status == status.NOT_A_FOLDER:
-                raise status.error_of(status.COLLISION, storage=self.public, path=path)
+        names = joined(self.address.folder, path).split("/")
+        way = ["/".join(names[:n]) for n in range(1, len(names) + 1)]
+        there = len(way)
+        while there and not await self._folder(way[there - 1], path, line, status.PATH_NOT_FOUND):
+            there -= 1  # up to one that is there, or can be made
+        for folder in way[there:]:
+            await self._folder(folder, path, line)
+
+    async def _folder(self, folder: str, path: str, line: Line, *also: int) -> bool:
+        """Make *folder*, a path within the share, if it is not there; return whether it is there now."""
+        name = to_wire(folder, storage=self.public)
+        ask = messages.create(name, Access.READ_ATTRIBUTES, How.OPEN_OR_CREATE, Options.FOLDER)
+        pending = line.post(ask, late=partial(_close_late, line))
+        reply = await self.answer(pending, path, status.NOT_A_FOLDER, *also)
+        if reply.status == status.NOT_A_FOLDER:
+            raise status.error_of(status.COLLISION, storage=self.public, path=path)
+        if reply.status == status.SUCCESS:
             line.post(messages.close(answers.created(reply)[0]))
+        return reply.status == status.SUCCESS
 
 
 def _close_late(line: Line, reply: Reply) -> None:

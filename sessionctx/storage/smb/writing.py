@@ -228,6 +228,7 @@ async def copied(share: Share, source: str, target: str, line: Line) -> Entry:
                 if answers.was_copied(reply) != sum(lengths):
                     raise PeerFailed(f"{share.public} copied less than it was asked to", peer=share.public)
                 offset += sum(lengths)
+            origin.drop()  # it may be what is replaced
             return await _published(handle, None, replace=True)
     finally:
         origin.drop()

@@ -177,7 +177,7 @@ async def test_who_is_cancelled_on_a_line_that_stalls_leaves_at_once(server, fol
             start = trio.current_time()
         assert trio.current_time() - start < 0.3
     assert (folder / "file").read_bytes() == DATA
-    await nothing_left(folder, "file")
+    await nothing_left(folder, "file", *(["folder"] if name == "mkdir" else []))  # that one had gone out
 
 
 @pytest.mark.parametrize("after", [0, 100, 500])
@@ -228,6 +228,38 @@ async def test_what_is_left_of_one_read_does_not_hold_up_another_for_ever(server
                 await anext(reader)
         assert await content(backend, "file") == DATA
         assert not backend._share._line._sent
+
+
+# --- slow
+
+
+async def test_a_reader_that_takes_its_time_holds_up_the_server(server, folder):
+    (folder / "file").write_bytes(DATA * 3)
+    async with through_proxy(server, folder) as (backend, proxy), backend.read("file") as reader:
+        await anext(reader)
+        await trio.sleep(0.3)
+        assert proxy.down < 8 * line.PART
+
+
+async def test_a_server_that_takes_its_time_holds_up_the_source(server, folder):
+    async with through_proxy(server, folder) as (backend, proxy):
+        await backend.stat()
+        source, taken = iter([DATA[:1_000_000]] * 30), 0
+
+        class Source:
+            def __aiter__(self):
+                return self
+
+            async def __anext__(self):
+                nonlocal taken
+                proxy.rate, taken = 100_000, taken + 1
+                await trio.lowlevel.checkpoint()
+                return next(source)
+
+        with trio.move_on_after(0.5):
+            await backend.write("file", Source())
+        assert taken < 8
+        proxy.rate = None
 
 
 # --- silent

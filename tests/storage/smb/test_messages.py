@@ -114,6 +114,13 @@ def test_a_name_that_can_be_in_no_path_is_listed_with_a_problem(name, shown):
     assert entry.problem is not None
 
 
+def test_what_is_listed_has_the_version_of_what_is_opened_also_where_ids_are_not_told():
+    open_times, found_times = answers.Times(0, 1, 2, 3, 0), answers.Times(77, 1, 2, 3, 0)
+    entry = listed("", answers.Found("a", found_times, 0), ids=False)
+    assert entry.version == entry_of("a", open_times).version
+    assert entry.version != listed("", answers.Found("a", found_times, 0)).version
+
+
 def test_links_are_listed_as_such():
     times = answers.Times(1, 1, 1, 0, messages.Attributes.REPARSE)
     assert listed("", answers.Found("link", times, 0xA000000C)).kind == "link"

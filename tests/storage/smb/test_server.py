@@ -263,6 +263,8 @@ async def test_the_server_copies_by_itself(server, folder):
         copied = await backend.copy("large", "deep/copy")
         assert copied == await backend.stat("deep/copy")
         assert (folder / "deep/copy").read_bytes() == DATA * 12
+        await backend.copy("large", "large")
+        assert (folder / "large").read_bytes() == DATA * 12
         with pytest.raises(NoSuchFile):
             await backend.copy("absent", "copy")
         with pytest.raises(NoSuchFile):
@@ -281,6 +283,21 @@ async def test_what_it_cannot_do_it_says(server):
                 await backend.rename(path, "x")
         with pytest.raises(InvalidLocation):
             await backend.delete("")
+
+
+async def test_folders_are_made_at_any_depth(server, folder):
+    deep = "/".join("abcdefghij" * 20)
+    async with open_storage(server.url(f"{folder.name}/not/there/yet")) as backend:
+        with pytest.raises(NoSuchFile):
+            await backend.stat()
+        await backend.mkdir(deep)
+        assert (await backend.stat(deep)).kind == "folder"
+        await backend.write("file", b"x")
+        with pytest.raises(FileExists):
+            await backend.mkdir("file/below")
+        with pytest.raises(FileExists):
+            await backend.write("file/below/it", b"x")
+    assert (folder / "not/there/yet" / deep).is_dir()
 
 
 # --- listings
@@ -336,8 +353,8 @@ async def test_a_process_that_is_killed_leaves_nothing(server, folder):
 import trio
 from sessionctx.storage import open_storage
 async def source():
-    yield bytes(3_000_000)
-    await trio.sleep(0.05)
+    for _ in range(8):
+        yield bytes(1 << 20)  # more than are in flight at a time: one at least has arrived
     print("going", flush=True)
     await trio.sleep_forever()
 async def main():
