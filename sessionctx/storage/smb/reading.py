@@ -16,8 +16,9 @@ from sessionctx.storage.endpoint import Request
 from sessionctx.storage.smb import answers, messages, status
 from sessionctx.storage.smb.answers import Times
 from sessionctx.storage.smb.entries import entry_of, version
-from sessionctx.storage.smb.line import Line, Pending
+from sessionctx.storage.smb.line import Line
 from sessionctx.storage.smb.messages import Access, Options
+from sessionctx.storage.smb.pending import Pending
 from sessionctx.storage.smb.share import WAITS, Handle, Share
 
 IN_FLIGHT: Final = 6

@@ -17,10 +17,11 @@ from sessionctx.storage.paths import joined
 from sessionctx.storage.smb import answers, messages, status
 from sessionctx.storage.smb.address import Address
 from sessionctx.storage.smb.answers import Reply, Times
-from sessionctx.storage.smb.line import Line, Pending
+from sessionctx.storage.smb.line import Line
 from sessionctx.storage.smb.login import Wanted, log_in
 from sessionctx.storage.smb.messages import Access, Ask, How, Options
 from sessionctx.storage.smb.names import to_wire
+from sessionctx.storage.smb.pending import Pending
 
 T = TypeVar("T")
 

@@ -23,8 +23,9 @@ from sessionctx.storage.paths import joined, parent
 from sessionctx.storage.smb import answers, messages, status
 from sessionctx.storage.smb.answers import Reply
 from sessionctx.storage.smb.entries import entry_of, units
-from sessionctx.storage.smb.line import Line, Pending
+from sessionctx.storage.smb.line import Line
 from sessionctx.storage.smb.messages import WRITE_ROOM, Access, How, Options
+from sessionctx.storage.smb.pending import Pending
 from sessionctx.storage.smb.share import GRACE, WAITS, Handle, Share
 from sessionctx.storage.source import pieces
 
@@ -94,7 +95,7 @@ async def _renamed(handle: Handle, target: str, *, replace: bool) -> int:
         with trio.move_on_after(GRACE, shield=True):
             await pending.wait()
         if not pending.done:
-            handle.is_open = pending.withdraw()
+            handle.is_open = handle.line.withdraw(pending)
             pending.leave()
             raise
         reply = pending.result()

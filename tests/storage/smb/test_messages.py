@@ -29,7 +29,6 @@ def header(**fields):
 
 def smbprotocol_says(kind, ask):
     """Read a request of ours with smbprotocol."""
-    pytest.importorskip("smbprotocol")
     from smbprotocol import open as opens
 
     structure = getattr(opens, kind)()
