@@ -97,7 +97,8 @@ class Line:
         """End it, after what was posted has been answered, but within *seconds*."""
         with trio.move_on_after(seconds, shield=True):
             for pending in (*self._sent.values(), *self._queue):
-                await pending.wait()
+                if not pending.moot:
+                    await pending.wait()
         self._scope.cancel()
 
     # ---

@@ -198,7 +198,7 @@ def _module(name: str) -> Any:
 
 
 def _translated(error: Any, wire: Wire, address: Address) -> PeerError | StorageError:
-    """Return what a failed login means. Nothing of what smbprotocol says is passed on: it may quote what was sent."""
+    """Return what a failed login means, in our words."""
     public, errors = address.public, _module("smbprotocol.exceptions")
     if wire.old:
         return NotOffered(f"{public} speaks only SMB 1, which is not safe: let it speak SMB 2 or 3", peer=public)

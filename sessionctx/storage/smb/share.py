@@ -83,6 +83,8 @@ class Share:
         factory=lambda: defaultdict[str, set[Callable[[], None]]](set), init=False
     )
     """By path, what makes those who read it let go of it: a server replaces no file that is open."""
+    _replaced: dict[str, trio.Event] = attrs.field(factory=dict[str, trio.Event], init=False)
+    """By path, what tells that it has been replaced, or cannot be."""
     _line: Line | None = attrs.field(default=None, init=False)
     _making: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
@@ -116,10 +118,23 @@ class Share:
             if not self._readers[path]:
                 del self._readers[path]
 
-    def let_readers_go(self, path: str) -> None:
-        """Let those who read *path* close it; what they do then is up to them."""
+    @contextmanager
+    def readers_kept_away(self, path: str) -> Generator[None]:
+        """Let those who read *path* close it, and wait before they open it again: it is replaced meanwhile."""
+        replaced = self._replaced.setdefault(path, trio.Event())
         for let_go in self._readers.get(path, ()):
             let_go()
+        try:
+            yield
+        finally:
+            replaced.set()
+            self._replaced.pop(path, None)
+
+    async def open_to_read(self, path: str, line: Line) -> Handle:
+        """Open a file, unless it is just being replaced: then after that."""
+        while path in self._replaced:
+            await self._replaced[path].wait()
+        return await self.opened(path, Access.READ, Options.FILE, line=line)
 
     async def close(self) -> None:
         """End the line, after what was posted has been done."""

@@ -26,9 +26,11 @@ from sessionctx.storage.smb.entries import entry_of, units
 from sessionctx.storage.smb.line import Line
 from sessionctx.storage.smb.messages import WRITE_ROOM, Access, How, Options
 from sessionctx.storage.smb.pending import Pending
-from sessionctx.storage.smb.share import GRACE, WAITS, Handle, Share
+from sessionctx.storage.smb.share import GRACE, Handle, Share
 from sessionctx.storage.source import pieces
 
+BRIEF: Final = (0.01, 0.05, 0.1, 0.3)
+"""Seconds between tries to replace what is open."""
 IN_FLIGHT: Final = 4
 """Requests for one file at a time."""
 CHUNK: Final = 1024 * 1024
@@ -44,14 +46,14 @@ async def make_temporary(share: Share, target: str, line: Line) -> Handle:
     """Make a file beside *target*, and the folders on the way. It belongs into `temporary`."""
     name = joined(parent(target), f".sessionctx-{secrets.token_hex(8)}.part")
     access = Access.READ | Access.WRITE | Access.DELETE | Access.WRITE_ATTRIBUTES | Access.READ_ATTRIBUTES
-    while True:
+    for also in ([status.PATH_NOT_FOUND], []):
         ask = messages.create(share.wire(name), access, How.CREATE, Options.FILE)
         ask.then = messages.set_delete(messages.OPENED, delete=True)
-        pending = line.post(ask, partial(_delete_late, line))
-        reply = await share.answer(pending, target, status.PATH_NOT_FOUND)
+        reply = await share.answer(line.post(ask, partial(_delete_late, line)), target, *also)
         if reply.status == status.SUCCESS:
-            return Handle(share, line, target, *answers.created(reply), temporary=True)
+            break
         await share.make_folders(parent(target), line)
+    return Handle(share, line, target, *answers.created(reply), temporary=True)
 
 
 @asynccontextmanager
@@ -74,13 +76,17 @@ def _delete_late(line: Line, reply: Reply) -> None:
 
 async def put_in_place(handle: Handle, target: str, *, replace: bool) -> None:
     """Give an open file the name *target*. Readers of what is there give way; others are waited for, but not long."""
-    share, waits = handle.share, iter(WAITS[:2])
-    while (code := await _renamed(handle, target, replace=replace)) != status.SUCCESS:
-        wait = next(waits, None) if code == status.DENIED else None
-        if wait is None:
-            await _refuse(share, handle.line, target, code)
-        share.let_readers_go(target)
-        await trio.sleep(wait or 0)
+    share = handle.share
+    code = await _renamed(handle, target, replace=replace)
+    if code == status.DENIED:
+        with share.readers_kept_away(target):
+            for wait in BRIEF:
+                await trio.sleep(wait)
+                code = await _renamed(handle, target, replace=replace)
+                if code != status.DENIED:
+                    break
+    if code != status.SUCCESS:
+        await _refuse(share, handle.line, target, code)
 
 
 async def _renamed(handle: Handle, target: str, *, replace: bool) -> int:

@@ -216,6 +216,40 @@ async def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed(server, fol
         assert await content(backend, "file") == b"\1" * 20_000_000
 
 
+async def test_readers_that_never_rest_do_not_keep_a_file_from_being_replaced(server, folder):
+    async with open_storage(server.url(folder.name)) as backend:
+        await backend.write("file", bytes(3_000_000))
+
+        async def read():
+            while True:
+                try:
+                    data = await content(backend, "file")
+                except FileChanged:
+                    continue
+                assert data == bytes([data[0]]) * 3_000_000
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(read)
+            for n in range(5):
+                await backend.write("file", bytes([n]) * 3_000_000)
+            nursery.cancel_scope.cancel()
+        assert await content(backend, "file") == b"\4" * 3_000_000
+        assert not backend._share._readers
+        assert not backend._share._replaced
+
+
+async def test_a_file_that_is_deleted_while_the_reader_makes_way_is_noticed(server, folder):
+    async with open_storage(server.url(folder.name)) as backend:
+        await backend.write("file", DATA * 4)
+        async with backend.read("file") as reader:
+            await anext(reader)
+            with backend._share.readers_kept_away("file"):
+                (folder / "file").unlink()
+            with pytest.raises(FileChanged):
+                await everything(reader)
+
+
 @pytest.mark.parametrize("size", [0, 15_000_000, 20_000_000])
 async def test_a_file_that_is_changed_in_place_while_it_is_read_is_noticed(server, folder, size):
     (folder / "file").write_bytes(bytes(20_000_000))
@@ -344,13 +378,13 @@ async def test_links_that_lead_round_in_circles_end(server, folder):
 
 
 async def test_a_listing_is_asked_for_page_by_page(server, folder):
-    for n in range(1500):
+    for n in range(800):
         (folder / f"a file with quite a long name {n:05}").touch()
     async with open_storage(server.url(folder.name)) as backend:
-        assert len(await listed(backend)) == 1500
+        assert len(await listed(backend)) == 800
         async with backend.list() as listing:
             await anext(listing)
-            assert len(listing._ready) < 1000
+            assert len(listing._ready) < 600
 
 
 # --- whole or not at all
