@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import pytest
 import trio
 
 from sessionctx import session
-from sessionctx.errors import FileChanged, PeerFailed, Stalled
+from sessionctx.errors import BadAnswer, FileChanged, PeerFailed, Stalled
 from sessionctx.peers import statistics
 from sessionctx.storage import WriteOptions, open_storage
 from sessionctx.storage.smb import line, login
@@ -69,7 +70,7 @@ async def test_a_read_does_not_go_on_with_another_version(server, folder):
                 await everything(reader)
 
 
-async def test_a_read_gives_up_where_the_line_breaks_again_and_again(server, folder, autojump):
+async def test_a_read_gives_up_where_the_line_breaks_again_and_again(server, folder, impatient):
     (folder / "file").write_bytes(DATA)
     async with through_proxy(server, folder) as (backend, proxy):
         proxy.always = Fault("cut", after=100_000)
@@ -79,7 +80,7 @@ async def test_a_read_gives_up_where_the_line_breaks_again_and_again(server, fol
 
 
 @pytest.fixture
-def autojump(monkeypatch):
+def impatient(monkeypatch):
     """What waits before it tries again does not wait long."""
     monkeypatch.setattr("sessionctx.storage.smb.share.WAITS", (0.01, 0.01, 0.01))
 
@@ -134,6 +135,43 @@ async def test_a_listing_goes_on_with_the_next_folder_where_the_line_broke(serve
             found += [entry async for entry in listing]
         assert len({entry.path for entry in found}) == len(found) == 8
         assert proxy.connections == 2
+
+
+# --- changed
+
+
+@asynccontextmanager
+async def through_a_forger(port, *, at):
+    """Pass on what comes and goes on *port*, with one bit changed in what the server says, *at* so many bytes."""
+
+    async def pass_on(source, sink, change):
+        passed = 0
+        while piece := bytearray(await source.receive_some(65_536)):
+            if change and passed <= at < passed + len(piece):
+                piece[at - passed] ^= 1
+            passed += len(piece)
+            await sink.send_all(piece)
+
+    async def serve(client):
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, ExceptionGroup):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as server, trio.open_nursery() as nursery:
+                nursery.start_soon(pass_on, client, server, False)
+                await pass_on(server, client, True)
+                nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), serve, 0)
+        yield listener.socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("encrypt", [None, True])
+async def test_a_bit_that_is_changed_on_the_way_is_noticed(server, folder, encrypt, impatient):
+    (folder / "file").write_bytes(DATA)
+    async with through_a_forger(server.port, at=700_000) as port:
+        async with open_storage(server.url(folder.name, port=port), encrypt=encrypt) as backend:
+            with pytest.raises(BadAnswer, match="changed it on its way"):
+                await content(backend, "file")
 
 
 # --- cancelled

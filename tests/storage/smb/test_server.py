@@ -57,6 +57,7 @@ async def test_older_dialects_are_spoken_signed_and_encrypted_where_they_can(dia
             async with open_storage(server.url(), encrypt=encrypt) as backend:
                 await backend.write("file", DATA)
                 assert await content(backend, "file") == DATA
+                assert backend._share._line.login.keys.encrypt is bool(encrypt)
 
 
 async def test_encryption_is_insisted_on_or_refused(tmp_path):
