@@ -29,7 +29,7 @@ from sessionctx.errors import (
 from sessionctx.storage import WriteOptions, open_storage
 from sessionctx.testing.storage import Pieces, content, everything, listed
 from tests.storage.process import free_port
-from tests.storage.smbd import PASSWORD, smbd
+from tests.storage.smbd import PASSWORD, USER, smbd
 
 DATA = os.urandom(3_000_000)
 
@@ -96,7 +96,7 @@ async def test_few_credits_make_it_slower_and_not_fail(tmp_path):
 
 
 async def test_credentials_may_be_given_apart_from_the_url(server):
-    async with open_storage(f"smb://root@127.0.0.1:{server.port}/share", password=PASSWORD) as backend:
+    async with open_storage(f"smb://{USER}@127.0.0.1:{server.port}/share", password=PASSWORD) as backend:
         assert (await backend.stat()).kind == "folder"
         assert backend.public == f"smb://127.0.0.1:{server.port}/share"
         assert backend.endpoint == f"smb://127.0.0.1:{server.port}"
@@ -108,7 +108,7 @@ async def test_nothing_secret_is_shown(server, caplog):
         await backend.stat()
         assert PASSWORD not in repr(backend)
         assert PASSWORD not in backend.public
-    wrong = f"smb://root:wr0ng-s3cret@127.0.0.1:{server.port}/share"
+    wrong = f"smb://{USER}:wr0ng-s3cret@127.0.0.1:{server.port}/share"
     async with open_storage(wrong) as backend:
         with pytest.raises(AccessDenied, match="wrong user name or password") as caught:
             await backend.stat()
@@ -122,12 +122,12 @@ async def test_nothing_secret_is_shown(server, caplog):
     ("url", "kind", "words"),
     [
         ("smb://127.0.0.1:{port}/share", AccessDenied, "no user was given"),
-        ("smb://root:s3cret%2Fpass%40word@127.0.0.1:{port}/nothing", NoSuchFile, "no share of that name"),
+        ("smb://{user}:s3cret%2Fpass%40word@127.0.0.1:{port}/nothing", NoSuchFile, "no share of that name"),
         ("smb://root:x@127.0.0.1:{nobody}/share", Unreachable, "cannot be reached"),
     ],
 )
 async def test_why_it_cannot_be_reached_is_said(server, url, kind, words):
-    async with open_storage(url.format(port=server.port, nobody=free_port())) as backend:
+    async with open_storage(url.format(user=USER, port=server.port, nobody=free_port())) as backend:
         with pytest.raises(kind, match=words):
             await backend.stat()
 
