@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import attrs
 
 from tests.storage.process import free_port, program, running
 
-USER, PASSWORD = "root", "s3cret/pass@word"
+USER, PASSWORD = getpass.getuser(), "s3cret/pass@word"
 
 
 @attrs.frozen
@@ -19,19 +21,16 @@ class Smbd:
 
     port: int
     data: Path
-    log: Path
-    pid: int
-    config: Path
 
     def url(self, path: str = "", *, port: int | None = None, share: str = "share") -> str:
-        return f"smb://{USER}:s3cret%2Fpass%40word@127.0.0.1:{port or self.port}/{share}" + (f"/{path}" if path else "")
+        return f"smb://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{port or self.port}/{share}" + (
+            f"/{path}" if path else ""
+        )
 
 
 @contextmanager
 def smbd(work: Path, *, data: Path | None = None, **options: str):
     """Run smbd in *work*; *options* are further ones of its configuration, with ``_`` for the spaces."""
-    import getpass
-
     server, accounts = program("smbd", "samba"), program("pdbedit", "samba")
     work.mkdir(parents=True, exist_ok=True)
     data = data or work / "data"
@@ -39,7 +38,6 @@ def smbd(work: Path, *, data: Path | None = None, **options: str):
     for folder in (data, *folders.values()):
         folder.mkdir(parents=True, exist_ok=True)
     port, config = free_port(), work / "smb.conf"
-    me = getpass.getuser()
     settings = {
         "interfaces": "127.0.0.1",
         "bind interfaces only": "yes",
@@ -62,17 +60,15 @@ def smbd(work: Path, *, data: Path | None = None, **options: str):
         "log file": str(work / "log.%m"),
         "log level": "1",
         "map to guest": "never",
-        "username map script": "",
     } | {key.replace("_", " "): value for key, value in options.items()}
-    del settings["username map script"]
     lines = ["[global]", *(f"  {key} = {value}" for key, value in settings.items())]
-    lines += ["[share]", f"  path = {data}", "  read only = no", f"  force user = {me}"]
-    lines += ["[frozen]", f"  path = {data}", "  read only = yes", f"  force user = {me}"]
+    lines += ["[share]", f"  path = {data}", "  read only = no", f"  force user = {USER}"]
+    lines += ["[frozen]", f"  path = {data}", "  read only = yes", f"  force user = {USER}"]
     config.write_text("\n".join(lines) + "\n")
     subprocess.run(
-        [accounts, "-s", str(config), "-a", "-t", "-u", me],
+        [accounts, "-s", str(config), "-a", "-t", "-u", USER],
         input=f"{PASSWORD}\n{PASSWORD}\n", text=True, check=True, capture_output=True,
     )  # fmt: skip
     argv = [server, "-F", "--no-process-group", "-s", str(config)]
-    with running(argv, port=port, log=work / "said") as process:
-        yield Smbd(port, data, work, process.pid, config)
+    with running(argv, port=port, log=work / "said"):
+        yield Smbd(port, data)

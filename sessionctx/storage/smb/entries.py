@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from sessionctx.errors import InvalidLocation
 from sessionctx.storage.base import Entry, Kind
 from sessionctx.storage.paths import fault_of, joined
@@ -41,12 +43,16 @@ def entry_of(path: str, times: Times, *, link: bool = False) -> Entry:
     return Entry(path=path, size=times.size, modified=modified, version=version(times))
 
 
-def listed(folder: str, found: Found) -> Entry:
-    """Return the entry of what was found in *folder*; with a problem, if its name can be in no path."""
+def listed(folder: str, found: Found, *, ids: bool = True) -> Entry:
+    """Return the entry of what was found in *folder*; with a problem, if its name can be in no path.
+
+    *ids*: the server tells the ids of open files, too, so that both give the same version.
+    """
     name = from_wire(found.name)
     path = joined(folder, name)
     fault = "its name holds a slash" if "/" in name else fault_of(path)
     if fault is not None:
         shown = joined(folder, name.encode("unicode_escape").decode())
         return Entry(path=shown, problem=InvalidLocation(f"{shown!r} cannot be asked for: {fault}", path=shown))
-    return entry_of(path, found.times, link=bool(found.times.attributes & Attributes.REPARSE) and found.tag in _LINKS)
+    times = found.times if ids else attrs.evolve(found.times, id=0)
+    return entry_of(path, times, link=bool(times.attributes & Attributes.REPARSE) and found.tag in _LINKS)

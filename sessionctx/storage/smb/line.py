@@ -17,7 +17,8 @@ from sessionctx.errors import BadAnswer, PeerError, PeerFailed, Stalled
 from sessionctx.storage.smb import answers, messages, status
 from sessionctx.storage.smb.answers import Reply
 from sessionctx.storage.smb.login import Login
-from sessionctx.storage.smb.messages import Ask, Command
+from sessionctx.storage.smb.messages import Ask
+from sessionctx.storage.smb.pending import Pending
 from sessionctx.storage.smb.seal import TAG, Seal
 
 IDLE: Final = 30.0
@@ -26,75 +27,7 @@ CREDITS: Final = 512
 """Units that we want to be able to have in flight."""
 PART: Final = 1024 * 1024
 """The most bytes of one request: more gains nothing, and costs memory."""
-_MOOT: Final = frozenset({Command.CREATE, Command.READ, Command.WRITE, Command.FIND})
-"""What makes no difference if nobody waits for it; others were promised to happen."""
 _NO_BREAK: Final = 0xFFFFFFFFFFFFFFFF
-
-
-@attrs.define(eq=False)
-class Pending:
-    """A request that was posted."""
-
-    line: Line
-    ask: Ask
-    late: Callable[[Reply], None] | None = None
-    """Takes the answer if nobody waits for it any more when it comes."""
-    _done: trio.Event = attrs.field(factory=trio.Event, init=False)
-    _reply: Reply | None = attrs.field(default=None, init=False)
-    _fault: PeerError | None = attrs.field(default=None, init=False)
-    left: bool = attrs.field(default=False, init=False)
-    """Nobody waits for it."""
-
-    @property
-    def moot(self) -> bool:
-        """Whether it need not go out any more."""
-        return self.left and self.ask.command in _MOOT
-
-    async def reply(self) -> Reply:
-        """Return the answer, whatever it says. May be asked for again by whoever was cancelled here."""
-        if self.done:
-            await trio.lowlevel.checkpoint()
-        await self._done.wait()
-        return self.result()
-
-    @property
-    def done(self) -> bool:
-        """Whether it has been answered, or will not be any more."""
-        return self._done.is_set()
-
-    def result(self) -> Reply:
-        """Return the answer that has come."""
-        if self._fault is not None:
-            raise type(self._fault)(str(self._fault), peer=self._fault.peer)
-        assert self._reply is not None
-        return self._reply
-
-    async def wait(self) -> None:
-        """Return when it has been answered, or will not be any more."""
-        await self._done.wait()
-
-    def withdraw(self) -> bool:
-        """Let it not go out, and return True, if it has not yet."""
-        return self.line.withdraw(self)
-
-    def leave(self) -> None:
-        """Nobody waits for it any more."""
-        if not self.left:
-            self.left = True
-            if self._reply is not None and self.late is not None:
-                self.late(self._reply)
-
-    def answered(self, reply: Reply) -> None:
-        """Hand over its answer."""
-        self._reply = reply
-        self._done.set()
-        if self.left and self.late is not None:
-            self.late(reply)
-
-    def failed(self, fault: PeerError) -> None:
-        """It will never be answered."""
-        self._fault = fault
-        self._done.set()
 
 
 @attrs.define(eq=False)
@@ -132,7 +65,7 @@ class Line:
 
     def post(self, ask: Ask, late: Callable[[Reply], None] | None = None) -> Pending:
         """Let *ask* go out, after those that were posted before; return at once."""
-        pending = Pending(self, ask, late)
+        pending = Pending(ask, late)
         if self.fault is not None:
             pending.failed(self.fault)
         else:
@@ -164,7 +97,8 @@ class Line:
         """End it, after what was posted has been answered, but within *seconds*."""
         with trio.move_on_after(seconds, shield=True):
             for pending in (*self._sent.values(), *self._queue):
-                await pending.wait()
+                if not pending.moot:
+                    await pending.wait()
         self._scope.cancel()
 
     # ---
@@ -209,31 +143,47 @@ class Line:
             await self._more.wait()
 
     def _charge(self, ask: Ask) -> int:
-        return ask.units if self.login.large else 1
+        return (ask.units if self.login.large else 1) + (self._charge(ask.then) if ask.then is not None else 0)
 
     def _sealed(self, pending: Pending) -> Iterable[bytes | bytearray | memoryview]:
-        ask, message_id = pending.ask, self._next_id
-        charge = self._charge(ask)
+        """Return what goes out for *pending*, and for what goes with it."""
+        ask, then = pending.ask, pending.ask.then
+        frame, ask.frame = ask.frame, bytearray()  # it is held by what goes out, and no longer than that
+        ask.then = None
+        if then is None:
+            self._head(pending, frame)
+        else:
+            frame += bytes(-(len(frame) - messages.LENGTH) % 8)
+            self._head(pending, frame, after=len(frame) - messages.LENGTH)
+            self._head(Pending(then), then.frame, flags=messages.RELATED)
+            frame += then.frame[messages.LENGTH :]
+            messages.put_length(frame)
+        return self._seal.close(frame)
+
+    def _head(self, pending: Pending, frame: bytearray, *, flags: int = 0, after: int = 0) -> None:
+        """Put the header of *pending* into its frame, and sign it."""
+        charge, message_id = self._charge(pending.ask), self._next_id
         self._next_id += charge
         self._credits -= charge
         self._sent[message_id] = pending
         messages.put_header(
-            ask,
+            frame,
+            pending.ask.command,
             message_id=message_id,
             session=self.login.session,
             tree=self.login.tree,
             charge=charge if self.login.large else 0,
             wanted=max(charge, min(CREDITS - self._credits, CREDITS)),
-            flags=messages.SIGNED if self._seal.signs else 0,
+            flags=flags | (messages.SIGNED if self._seal.signs else 0),
+            after=after,
         )
-        buffers = self._seal.close(ask.frame, message_id)
-        ask.frame = bytearray()  # it is held by what goes out, and no longer than that
-        return buffers
+        self._seal.sign(frame, message_id)
 
     async def _send(self, left: memoryview) -> None:
         while left:
             left = left[await self._socket.send(left) :]
-            self._heard = trio.current_time()
+            if left:  # it was too much for one go: there is somebody who takes it
+                self._heard = trio.current_time()
 
     # --- coming in
 

@@ -80,18 +80,14 @@ class SmbListing:
         self._begun, self._broken = True, 0
         if reply.status == status.SUCCESS:
             for found in answers.found(reply):
-                self._take(found)
+                self._take(found, ids=handle.times.id != 0)
         else:
             handle.drop()
             self._handle = None
 
-    def _take(self, found: answers.Found) -> None:
-        path = self._folder.entry.path
-        if found.name == ".":
-            if self._folder.way is None and found.times.id:
-                self._folder = _Folder(self._folder.entry, (found.times.id, None))
-        elif found.name != "..":
-            entry = listed(path, found)
+    def _take(self, found: answers.Found, *, ids: bool) -> None:
+        if found.name not in {".", ".."}:
+            entry = listed(self._folder.entry.path, found, ids=ids)
             if self._recursive and entry.kind == "folder" and entry.problem is None:
                 self._below.append(_Folder(entry, (found.times.id, self._folder.way)))
             else:
@@ -132,7 +128,7 @@ async def open_folder(share: Share, path: str, line: Line) -> Handle:
 async def listing(share: Share, prefix: str, *, recursive: bool) -> AsyncGenerator[SmbListing]:
     """List the folder *prefix*."""
     handle = await share.repeated(partial(open_folder, share, prefix))
-    found = SmbListing(share, recursive, _Folder(entry_of(prefix, handle.times), None), handle)
+    found = SmbListing(share, recursive, _Folder(entry_of(prefix, handle.times), (handle.times.id, None)), handle)
     try:
         yield found
     finally:

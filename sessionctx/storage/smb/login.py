@@ -145,9 +145,8 @@ def _handshake(wire: Wire, address: Address, wanted: Wanted) -> Login:
             raise NotOffered(f"{address.public} cannot encrypt, and encrypt=True was given", peer=address.public)
         session = sessions.Session(connection, address.login, address.password, require_encryption=bool(wanted.encrypt))
         session.connect()
-        session.signing_required = (
-            not session.encrypt_data and session.signing_key is not None
-        )  # see [MS-SMB2] 3.2.4.2.4
+        # The request for a share is signed in any case ([MS-SMB2] 3.2.4.1.1); smbprotocol does not know that.
+        session.signing_required = not session.encrypt_data and session.signing_key is not None
         tree = trees.TreeConnect(session, f"\\\\{address.host}\\{address.share}")
         tree.connect(require_secure_negotiate=session.signing_key is not None)
     finally:
@@ -199,7 +198,7 @@ def _module(name: str) -> Any:
 
 
 def _translated(error: Any, wire: Wire, address: Address) -> PeerError | StorageError:
-    """Return what a failed login means. Nothing of what smbprotocol says is passed on: it may quote what was sent."""
+    """Return what a failed login means, in our words."""
     public, errors = address.public, _module("smbprotocol.exceptions")
     if wire.old:
         return NotOffered(f"{public} speaks only SMB 1, which is not safe: let it speak SMB 2 or 3", peer=public)

@@ -21,6 +21,9 @@ WRITE_ROOM: Final = ROOM + 48
 UNIT: Final = 64 * 1024
 """Bytes that one credit pays for."""
 
+OPENED: Final = b"\xff" * 16
+"""The handle of what is opened by the request before."""
+RELATED: Final = 0x4
 SIGNED: Final = 0x8
 
 HEADER_SHAPE: Final = struct.Struct("<4sHHIHHIIQIIQ16s")
@@ -95,6 +98,8 @@ class Ask:
     command: Command
     frame: bytearray = attrs.field(repr=False)
     payload: int = 0
+    then: Ask | None = None
+    """Another that goes out with it, about the file that it opens; its handle is `OPENED`."""
 
     @property
     def units(self) -> int:
@@ -194,9 +199,27 @@ def _control(handle: bytes, code: int, data: bytes, answer: int) -> Ask:
 # --- headers
 
 
-def put_header(request: Ask, *, message_id: int, session: int, tree: int, charge: int, wanted: int, flags: int) -> None:
-    """Write the length and the header of *request* into its frame, unsigned; *wanted* is how many credits."""
-    frame = request.frame
-    struct.pack_into(">I", frame, 0, len(frame) - LENGTH)
-    fields = (HEADER, charge, 0, request.command, wanted, flags, 0, message_id, 0, tree, session, bytes(16))
+def put_header(
+    frame: bytearray,
+    command: Command,
+    *,
+    message_id: int,
+    session: int,
+    tree: int,
+    charge: int,
+    wanted: int,
+    flags: int,
+    after: int = 0,
+) -> None:
+    """Write length and header of a request into its frame, unsigned.
+
+    *wanted* is how many credits; *after* where the next request of the same message begins.
+    """
+    put_length(frame)
+    fields = (HEADER, charge, 0, command, wanted, flags, after, message_id, 0, tree, session, bytes(16))
     HEADER_SHAPE.pack_into(frame, LENGTH, b"\xfeSMB", *fields)
+
+
+def put_length(frame: bytearray) -> None:
+    """Write the length of the message before it."""
+    struct.pack_into(">I", frame, 0, len(frame) - LENGTH)

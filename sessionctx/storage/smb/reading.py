@@ -10,14 +10,13 @@ from typing import Final, Self
 
 import attrs
 
-from sessionctx.errors import FileChanged, PeerError
+from sessionctx.errors import FileChanged, NoSuchFile, PeerError
 from sessionctx.storage.base import Entry
 from sessionctx.storage.endpoint import Request
 from sessionctx.storage.smb import answers, messages, status
 from sessionctx.storage.smb.answers import Times
 from sessionctx.storage.smb.entries import entry_of, version
-from sessionctx.storage.smb.line import Line, Pending
-from sessionctx.storage.smb.messages import Access, Options
+from sessionctx.storage.smb.pending import Pending
 from sessionctx.storage.smb.share import WAITS, Handle, Share
 
 IN_FLIGHT: Final = 6
@@ -116,7 +115,10 @@ class SmbReader:
 
     async def _open_again(self) -> None:
         self._window.clear()
-        self._handle = await self._share.repeated(partial(open_to_read, self._share, self.entry.path))
+        try:
+            self._handle = await self._share.repeated(partial(self._share.open_to_read, self.entry.path))
+        except NoSuchFile:
+            raise self._changed() from None
         self._asked = self._at
         self._check(self._handle.times)
 
@@ -129,17 +131,12 @@ class SmbReader:
         return FileChanged(f"{public}: {path} was changed while it was read: start over", storage=public, path=path)
 
 
-async def open_to_read(share: Share, path: str, line: Line) -> Handle:
-    """Open a file."""
-    return await share.opened(path, Access.READ, Options.FILE, line=line)
-
-
 @asynccontextmanager
 async def reading(
     share: Share, request: Request, path: str, *, offset: int, length: int | None, wanted: str | None
 ) -> AsyncGenerator[SmbReader]:
     """Read a range of the file *path*, of the version that is *wanted*."""
-    handle = await share.repeated(partial(open_to_read, share, path))
+    handle = await share.repeated(partial(share.open_to_read, path))
     entry = entry_of(path, handle.times)
     size = handle.times.size
     reader = SmbReader(

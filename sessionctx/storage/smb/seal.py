@@ -65,14 +65,15 @@ class Seal:
         """Whether messages carry signatures; encrypted ones need none."""
         return self.keys.sign and not self.keys.encrypt
 
-    def close(self, frame: bytearray, message_id: int) -> list[Buffer]:
-        """Return what goes out for *frame*, which begins with its length: signed in place, or encrypted."""
-        message = memoryview(frame)[LENGTH:]
-        if self._out is not None:
-            return self._encrypted(self._out, message)
+    def sign(self, frame: bytearray, message_id: int) -> None:
+        """Sign the request in *frame*, which begins with its length, if it is to be signed."""
         if self.signs:
+            message = memoryview(frame)[LENGTH:]
             message[_SIGNATURE] = self._signature(message, message_id, 0)
-        return [frame]
+
+    def close(self, frame: bytearray) -> list[Buffer]:
+        """Return what goes out for *frame*: encrypted, if that was agreed on."""
+        return [frame] if self._out is None else self._encrypted(self._out, memoryview(frame)[LENGTH:])
 
     def open(self, buffer: bytearray) -> memoryview:
         """Return the messages in *buffer*, which has `TAG` bytes more than what came. :exc:`BadAnswer` if forged."""

@@ -11,15 +11,17 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
+from sessionctx import session
 from sessionctx.errors import PeerError
 from sessionctx.storage.paths import joined
 from sessionctx.storage.smb import answers, messages, status
 from sessionctx.storage.smb.address import Address
 from sessionctx.storage.smb.answers import Reply, Times
-from sessionctx.storage.smb.line import Line, Pending
+from sessionctx.storage.smb.line import Line
 from sessionctx.storage.smb.login import Wanted, log_in
 from sessionctx.storage.smb.messages import Access, Ask, How, Options
 from sessionctx.storage.smb.names import to_wire
+from sessionctx.storage.smb.pending import Pending
 
 T = TypeVar("T")
 
@@ -81,6 +83,8 @@ class Share:
         factory=lambda: defaultdict[str, set[Callable[[], None]]](set), init=False
     )
     """By path, what makes those who read it let go of it: a server replaces no file that is open."""
+    _replaced: dict[str, trio.Event] = attrs.field(factory=dict[str, trio.Event], init=False)
+    """By path, what tells that it has been replaced, or cannot be."""
     _line: Line | None = attrs.field(default=None, init=False)
     _making: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
@@ -99,7 +103,8 @@ class Share:
             if self._line is None or self._line.fault is not None:
                 socket, login = await log_in(self.address, self.wanted)
                 self._line = Line(self.public, login, socket)
-                self.nursery.start_soon(self._line.run)
+                with session.leave():  # the line outlives whatever session it is first needed in
+                    self.nursery.start_soon(self._line.run)
             return self._line
 
     @contextmanager
@@ -113,10 +118,23 @@ class Share:
             if not self._readers[path]:
                 del self._readers[path]
 
-    def let_readers_go(self, path: str) -> None:
-        """Let those who read *path* close it; what they do then is up to them."""
+    @contextmanager
+    def readers_kept_away(self, path: str) -> Generator[None]:
+        """Let those who read *path* close it, and wait before they open it again: it is replaced meanwhile."""
+        replaced = self._replaced.setdefault(path, trio.Event())
         for let_go in self._readers.get(path, ()):
             let_go()
+        try:
+            yield
+        finally:
+            replaced.set()
+            self._replaced.pop(path, None)
+
+    async def open_to_read(self, path: str, line: Line) -> Handle:
+        """Open a file, unless it is just being replaced: then after that."""
+        while path in self._replaced:
+            await self._replaced[path].wait()
+        return await self.opened(path, Access.READ, Options.FILE, line=line)
 
     async def close(self) -> None:
         """End the line, after what was posted has been done."""
@@ -163,14 +181,25 @@ class Share:
 
     async def make_folders(self, path: str, line: Line) -> None:
         """Make the folder *path*, and those on the way, as far as they are not there."""
-        way = joined(self.address.folder, path).split("/")
-        for n in range(1, len(way) + 1):
-            name = to_wire("/".join(way[:n]), storage=self.public)
-            ask = messages.create(name, Access.READ_ATTRIBUTES, How.OPEN_OR_CREATE, Options.FOLDER)
-            reply = await self.answer(line.post(ask, late=partial(_close_late, line)), path, status.NOT_A_FOLDER)
-            if reply.status == status.NOT_A_FOLDER:
-                raise status.error_of(status.COLLISION, storage=self.public, path=path)
+        names = joined(self.address.folder, path).split("/")
+        way = ["/".join(names[:n]) for n in range(1, len(names) + 1)]
+        there = len(way)
+        while there and not await self._folder(way[there - 1], path, line, status.PATH_NOT_FOUND):
+            there -= 1  # up to one that is there, or can be made
+        for folder in way[there:]:
+            await self._folder(folder, path, line)
+
+    async def _folder(self, folder: str, path: str, line: Line, *also: int) -> bool:
+        """Make *folder*, a path within the share, if it is not there; return whether it is there now."""
+        name = to_wire(folder, storage=self.public)
+        ask = messages.create(name, Access.READ_ATTRIBUTES, How.OPEN_OR_CREATE, Options.FOLDER)
+        pending = line.post(ask, late=partial(_close_late, line))
+        reply = await self.answer(pending, path, status.NOT_A_FOLDER, *also)
+        if reply.status == status.NOT_A_FOLDER:
+            raise status.error_of(status.COLLISION, storage=self.public, path=path)
+        if reply.status == status.SUCCESS:
             line.post(messages.close(answers.created(reply)[0]))
+        return reply.status == status.SUCCESS
 
 
 def _close_late(line: Line, reply: Reply) -> None:

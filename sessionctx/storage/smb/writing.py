@@ -23,11 +23,14 @@ from sessionctx.storage.paths import joined, parent
 from sessionctx.storage.smb import answers, messages, status
 from sessionctx.storage.smb.answers import Reply
 from sessionctx.storage.smb.entries import entry_of, units
-from sessionctx.storage.smb.line import Line, Pending
+from sessionctx.storage.smb.line import Line
 from sessionctx.storage.smb.messages import WRITE_ROOM, Access, How, Options
-from sessionctx.storage.smb.share import GRACE, WAITS, Handle, Share
+from sessionctx.storage.smb.pending import Pending
+from sessionctx.storage.smb.share import GRACE, Handle, Share
 from sessionctx.storage.source import pieces
 
+BRIEF: Final = (0.01, 0.05, 0.1, 0.3)
+"""Seconds between tries to replace what is open."""
 IN_FLIGHT: Final = 4
 """Requests for one file at a time."""
 CHUNK: Final = 1024 * 1024
@@ -43,20 +46,20 @@ async def make_temporary(share: Share, target: str, line: Line) -> Handle:
     """Make a file beside *target*, and the folders on the way. It belongs into `temporary`."""
     name = joined(parent(target), f".sessionctx-{secrets.token_hex(8)}.part")
     access = Access.READ | Access.WRITE | Access.DELETE | Access.WRITE_ATTRIBUTES | Access.READ_ATTRIBUTES
-    while True:
+    for also in ([status.PATH_NOT_FOUND], []):
         ask = messages.create(share.wire(name), access, How.CREATE, Options.FILE)
-        pending = line.post(ask, partial(_delete_late, line))
-        reply = await share.answer(pending, target, status.PATH_NOT_FOUND)
+        ask.then = messages.set_delete(messages.OPENED, delete=True)
+        reply = await share.answer(line.post(ask, partial(_delete_late, line)), target, *also)
         if reply.status == status.SUCCESS:
-            return Handle(share, line, target, *answers.created(reply), temporary=True)
+            break
         await share.make_folders(parent(target), line)
+    return Handle(share, line, target, *answers.created(reply), temporary=True)
 
 
 @asynccontextmanager
 async def temporary(handle: Handle) -> AsyncGenerator[Handle]:
     """Delete the file in the end, unless it was put in place."""
     try:
-        handle.post(messages.set_delete(handle.id, delete=True))
         yield handle
     finally:
         if handle.is_open:
@@ -73,13 +76,17 @@ def _delete_late(line: Line, reply: Reply) -> None:
 
 async def put_in_place(handle: Handle, target: str, *, replace: bool) -> None:
     """Give an open file the name *target*. Readers of what is there give way; others are waited for, but not long."""
-    share, waits = handle.share, iter(WAITS[:2])
-    while (code := await _renamed(handle, target, replace=replace)) != status.SUCCESS:
-        wait = next(waits, None) if code == status.DENIED else None
-        if wait is None:
-            await _refuse(share, handle.line, target, code)
-        share.let_readers_go(target)
-        await trio.sleep(wait or 0)
+    share = handle.share
+    code = await _renamed(handle, target, replace=replace)
+    if code == status.DENIED:
+        with share.readers_kept_away(target):
+            for wait in BRIEF:
+                await trio.sleep(wait)
+                code = await _renamed(handle, target, replace=replace)
+                if code != status.DENIED:
+                    break
+    if code != status.SUCCESS:
+        await _refuse(share, handle.line, target, code)
 
 
 async def _renamed(handle: Handle, target: str, *, replace: bool) -> int:
@@ -94,7 +101,7 @@ async def _renamed(handle: Handle, target: str, *, replace: bool) -> int:
         with trio.move_on_after(GRACE, shield=True):
             await pending.wait()
         if not pending.done:
-            handle.is_open = pending.withdraw()
+            handle.is_open = handle.line.withdraw(pending)
             pending.leave()
             raise
         reply = pending.result()
@@ -228,6 +235,7 @@ async def copied(share: Share, source: str, target: str, line: Line) -> Entry:
                 if answers.was_copied(reply) != sum(lengths):
                     raise PeerFailed(f"{share.public} copied less than it was asked to", peer=share.public)
                 offset += sum(lengths)
+            origin.drop()  # it may be what is replaced
             return await _published(handle, None, replace=True)
     finally:
         origin.drop()

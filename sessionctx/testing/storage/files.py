@@ -9,7 +9,7 @@ import random
 import pytest
 import trio
 
-from sessionctx.errors import InvalidLocation
+from sessionctx.errors import FileChanged, InvalidLocation
 from sessionctx.storage import Backend
 from sessionctx.testing.storage.reading import BAD_PATHS, NAMES
 from sessionctx.testing.storage.sources import Broken, Pieces, content, listed, nothing_at
@@ -65,6 +65,21 @@ class FilesContract:
         second = await backend.write("file", b"short")
         assert await content(backend, "file") == b"short"
         assert first.version is None or first.version != second.version
+
+    async def test_what_is_read_while_it_is_replaced_is_of_one_version(self, backend: Backend) -> None:
+        await backend.write("file", bytes(self.large))
+        came = bytearray()
+        try:
+            async with backend.read("file") as reader:
+                came += await anext(aiter(reader))
+                await backend.write("file", b"\1" * self.large)
+                async for piece in reader:
+                    came += piece
+        except FileChanged:
+            assert not any(came)
+        else:
+            assert came == bytes([came[0]]) * self.large
+        assert await content(backend, "file") == b"\1" * self.large
 
     @pytest.mark.parametrize("path", BAD_PATHS)
     async def test_a_path_that_can_be_none_is_refused(self, backend: Backend, path: str) -> None:

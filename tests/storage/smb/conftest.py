@@ -9,8 +9,6 @@ import pytest
 
 from tests.storage.smbd import smbd
 
-pytest.importorskip("smbprotocol")
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

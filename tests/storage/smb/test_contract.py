@@ -8,6 +8,7 @@ import pytest
 
 from sessionctx.storage import open_storage
 from sessionctx.testing.storage import BackendContract
+from sessionctx.testing.storage.files import FilesContract
 from tests.storage.smbd import smbd
 
 
@@ -24,7 +25,9 @@ class TestSigned(BackendContract):
             yield backend
 
 
-class TestEncrypted(BackendContract):
+class TestEncrypted(FilesContract):
+    """What is done to messages is the same for all: those that carry most are enough."""
+
     large = 5 * 1024 * 1024 + 7
 
     @pytest.fixture

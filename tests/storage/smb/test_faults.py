@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import pytest
 import trio
 
 from sessionctx import session
-from sessionctx.errors import FileChanged, PeerFailed, Stalled
+from sessionctx.errors import BadAnswer, FileChanged, PeerFailed, Stalled
 from sessionctx.peers import statistics
 from sessionctx.storage import WriteOptions, open_storage
 from sessionctx.storage.smb import line, login
@@ -29,13 +30,14 @@ async def through_proxy(server, folder, **options):
         async with open_storage(server.url(folder.name, port=proxy.port), **options) as backend:
             yield backend, proxy
         with trio.fail_after(2):
-            while proxy.open:
+            while proxy.open:  # noqa: ASYNC110 - the proxy has no event for it
                 await trio.sleep(0.005)
 
 
 async def nothing_left(folder, *names):
+    """Wait until *folder* holds these, and nothing else."""
     with trio.fail_after(5):
-        while sorted(os.listdir(folder)) != sorted(names):
+        while {path.name for path in folder.iterdir()} != set(names):  # noqa: ASYNC110 - it is the server's folder
             await trio.sleep(0.01)
 
 
@@ -68,7 +70,7 @@ async def test_a_read_does_not_go_on_with_another_version(server, folder):
                 await everything(reader)
 
 
-async def test_a_read_gives_up_where_the_line_breaks_again_and_again(server, folder, autojump):
+async def test_a_read_gives_up_where_the_line_breaks_again_and_again(server, folder, impatient):
     (folder / "file").write_bytes(DATA)
     async with through_proxy(server, folder) as (backend, proxy):
         proxy.always = Fault("cut", after=100_000)
@@ -78,7 +80,7 @@ async def test_a_read_gives_up_where_the_line_breaks_again_and_again(server, fol
 
 
 @pytest.fixture
-def autojump(monkeypatch):
+def impatient(monkeypatch):
     """What waits before it tries again does not wait long."""
     monkeypatch.setattr("sessionctx.storage.smb.share.WAITS", (0.01, 0.01, 0.01))
 
@@ -100,7 +102,7 @@ async def test_a_stream_that_is_written_when_the_line_breaks_leaves_nothing(serv
     (folder / "file").write_bytes(b"before")
     async with through_proxy(server, folder) as (backend, proxy):
         proxy.arm(Fault(kind, after=3_500_000, direction="up"))
-        with pytest.raises(PeerFailed, match="broke off|closed"):
+        with pytest.raises(PeerFailed, match=r"broke off|closed"):
             await backend.write("file", Pieces([DATA[:1_000_000]] * 10))
         await nothing_left(folder, "file")
         assert await content(backend, "file") == b"before"
@@ -135,33 +137,51 @@ async def test_a_listing_goes_on_with_the_next_folder_where_the_line_broke(serve
         assert proxy.connections == 2
 
 
+# --- changed
+
+
+@asynccontextmanager
+async def through_a_forger(port, *, at):
+    """Pass on what comes and goes on *port*, with one bit changed in what the server says, *at* so many bytes."""
+
+    async def pass_on(source, sink, change):
+        passed = 0
+        while piece := bytearray(await source.receive_some(65_536)):
+            if change and passed <= at < passed + len(piece):
+                piece[at - passed] ^= 1
+            passed += len(piece)
+            await sink.send_all(piece)
+
+    async def serve(client):
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, ExceptionGroup):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as server, trio.open_nursery() as nursery:
+                nursery.start_soon(pass_on, client, server, False)
+                await pass_on(server, client, True)
+                nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), serve, 0)
+        yield listener.socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("encrypt", [None, True])
+async def test_a_bit_that_is_changed_on_the_way_is_noticed(server, folder, encrypt, impatient):
+    (folder / "file").write_bytes(DATA)
+    async with through_a_forger(server.port, at=700_000) as port:
+        async with open_storage(server.url(folder.name, port=port), encrypt=encrypt) as backend:
+            with pytest.raises(BadAnswer, match="changed it on its way"):
+                await content(backend, "file")
+
+
 # --- cancelled
-
-
-async def leaves_at_once(operation, *, after=0.05):
-    """Cancel *operation* when it has got so far, and see that it ends within 100 ms, or little more on a busy machine."""
-    done = trio.Event()
-    with trio.CancelScope() as scope:
-
-        async def cancel():
-            await trio.sleep(after)
-            scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(cancel)
-            await operation()
-            done.set()
-    late = trio.current_time()
-    assert scope.cancelled_caught
-    assert not done.is_set()
-    return late
 
 
 OPERATIONS = {
     "stat": lambda backend: backend.stat("file"),
     "read": lambda backend: content(backend, "file"),
     "write": lambda backend: backend.write("new", Pieces([DATA[:1_000_000]] * 10)),
-    "list": lambda backend: listed(backend),
+    "list": listed,
     "delete": lambda backend: backend.delete("file"),
     "mkdir": lambda backend: backend.mkdir("folder"),
     "rename": lambda backend: backend.rename("file", "other"),
@@ -195,7 +215,7 @@ async def test_who_is_cancelled_on_a_line_that_stalls_leaves_at_once(server, fol
             start = trio.current_time()
         assert trio.current_time() - start < 0.3
     assert (folder / "file").read_bytes() == DATA
-    await nothing_left(folder, "file")
+    await nothing_left(folder, "file", *(["folder"] if name == "mkdir" else []))  # that one had gone out
 
 
 @pytest.mark.parametrize("after", [0, 100, 500])
@@ -246,6 +266,38 @@ async def test_what_is_left_of_one_read_does_not_hold_up_another_for_ever(server
                 await anext(reader)
         assert await content(backend, "file") == DATA
         assert not backend._share._line._sent
+
+
+# --- slow
+
+
+async def test_a_reader_that_takes_its_time_holds_up_the_server(server, folder):
+    (folder / "file").write_bytes(DATA * 3)
+    async with through_proxy(server, folder) as (backend, proxy), backend.read("file") as reader:
+        await anext(reader)
+        await trio.sleep(0.3)
+        assert proxy.down < 8 * line.PART
+
+
+async def test_a_server_that_takes_its_time_holds_up_the_source(server, folder):
+    async with through_proxy(server, folder) as (backend, proxy):
+        await backend.stat()
+        source, taken = iter([DATA[:1_000_000]] * 30), 0
+
+        class Source:
+            def __aiter__(self):
+                return self
+
+            async def __anext__(self):
+                nonlocal taken
+                proxy.rate, taken = 100_000, taken + 1
+                await trio.lowlevel.checkpoint()
+                return next(source)
+
+        with trio.move_on_after(0.5):
+            await backend.write("file", Source())
+        assert taken < 8
+        proxy.rate = None
 
 
 # --- silent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -19,7 +20,7 @@ HANDLE = bytes(range(16))
 
 def header(**fields):
     ask = messages.ask(Command.READ, fields.pop("body", b""))
-    messages.put_header(ask, message_id=7, session=8, tree=9, charge=1, wanted=2, flags=0)
+    messages.put_header(ask.frame, ask.command, message_id=7, session=8, tree=9, charge=1, wanted=2, flags=0)
     message = ask.frame[messages.LENGTH :]
     if "after" in fields:
         struct.pack_into("<I", message, 20, fields["after"])
@@ -28,7 +29,6 @@ def header(**fields):
 
 def smbprotocol_says(kind, ask):
     """Read a request of ours with smbprotocol."""
-    pytest.importorskip("smbprotocol")
     from smbprotocol import open as opens
 
     structure = getattr(opens, kind)()
@@ -70,10 +70,8 @@ READERS += [answers.key_of, answers.was_copied]
 @given(st.binary(max_size=300))
 def test_whatever_comes_is_read_or_refused(data):
     """Any bytes are read, or raise BadAnswer."""
-    try:
+    with suppress(BadAnswer):
         list(answers.replies(memoryview(bytearray(data))))
-    except BadAnswer:
-        pass
     (reply,) = answers.replies(memoryview(header(body=data)))
     for read in READERS:
         try:
@@ -113,6 +111,13 @@ def test_a_name_that_can_be_in_no_path_is_listed_with_a_problem(name, shown):
     entry = listed("d", answers.Found(name, answers.Times(1, 1, 1, 1, 0), 0))
     assert (entry.path, entry.size) == (shown, None)
     assert entry.problem is not None
+
+
+def test_what_is_listed_has_the_version_of_what_is_opened_also_where_ids_are_not_told():
+    open_times, found_times = answers.Times(0, 1, 2, 3, 0), answers.Times(77, 1, 2, 3, 0)
+    entry = listed("", answers.Found("a", found_times, 0), ids=False)
+    assert entry.version == entry_of("a", open_times).version
+    assert entry.version != listed("", answers.Found("a", found_times, 0)).version
 
 
 def test_links_are_listed_as_such():
