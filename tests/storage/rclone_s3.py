@@ -20,7 +20,7 @@ def rclone_s3(folder: Path) -> Iterator[S3Server]:
     rclone = _rclone()
     server = S3Server(free_port())
     (folder / "data").mkdir()
-    argv = [rclone, "serve", "s3", "--config", "/dev/null", "--dir-cache-time", "0"]
+    argv = [rclone, "serve", "s3", "--config", "/dev/null"]
     argv += ["--addr", f"127.0.0.1:{server.port}", "--auth-key", f"{server.access_key},{server.secret_key}"]
     argv += ["--cache-dir", str(folder / "cache"), str(folder / "data")]
     with running(argv, port=server.port, log=folder / "log"):

@@ -74,7 +74,17 @@ class Upload:
             answer = await self.client.call(self._ask("POST", headers=headers, body=body, slow=True))
         except NoSuchFile as error:
             return await self._completed(error, [part.etag for _, part in parts])
-        return version_of(answer.document.fields.get("ETag"))
+        return await self._version(version_of(answer.document.fields.get("ETag")))
+
+    async def _version(self, said: str | None) -> str | None:
+        """Return the version of the file that was made; not every server gives it right when it makes the file."""
+        profile = self.client.profile
+        if profile.complete_etag and said is not None:
+            return said
+        head = await self.client.call(Ask(method="HEAD", key=self.key, path=self.path, part=True))
+        found = version_of(head.headers.get("etag"))
+        profile.complete_etag = said == found
+        return found
 
     async def _completed(self, error: NoSuchFile, etags: list[str]) -> str:
         """Return the version of the file if it is this upload that has made it, in a request whose answer was lost."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -137,7 +137,7 @@ class Writing:
         return CannotDo(f"{self.client.public}: {self.path}: {why}", storage=self.client.public, path=self.path)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> Generator[None]:
         """Let the error of a condition that did not hold say which."""
         try:
             yield
