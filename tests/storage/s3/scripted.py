@@ -37,7 +37,7 @@ class Reply:
 Script = Callable[[Request], "Reply | None"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=False)
 class Server:
     """What was asked, and who answers; None is silence, and the end of the connection."""
 
