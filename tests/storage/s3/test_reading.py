@@ -24,7 +24,7 @@ from sessionctx.testing.storage import content, everything
 from tests.storage.s3.scripted import Reply, Request, error, in_turn, scripted
 
 MIB = 1024 * 1024
-DATA = random.Random(5).randbytes(21 * MIB + 5)
+DATA = random.Random(5).randbytes(16 * MIB + 5)
 SMALL = Sizes(part=5 * MIB, at_once=3)
 
 
@@ -88,16 +88,16 @@ async def test_a_checksum_with_a_range_counts_only_if_that_is_all():
                 await everything(reader)
 
 
-async def test_a_file_that_is_replaced_meanwhile_is_not_mixed():
+@pytest.mark.parametrize("heeds", [True, False])
+async def test_a_file_that_is_replaced_meanwhile_is_not_mixed(heeds):
     def script(request: Request) -> Reply:
         if "range" not in request.headers:
             return serving(DATA)(request)
         return error(412, "PreconditionFailed") if heeds else serving(DATA, etag='"v2"')(request)
 
-    for heeds in (True, False):
-        async with scripted(script, sizes=SMALL) as (storage, _):
-            with pytest.raises(FileChanged, match="x"):
-                await content(storage, "x")
+    async with scripted(script, sizes=SMALL) as (storage, _):
+        with pytest.raises(FileChanged, match="x"):
+            await content(storage, "x")
 
 
 async def test_what_breaks_off_goes_on_from_the_byte():
@@ -211,7 +211,7 @@ async def test_each_range_is_a_request_of_one_want():
         with session.begin() as s:
             await content(storage, "x")
         counted = s.statistics()
-        assert counted.requests == len(server.requests) == 5
+        assert counted.requests == len(server.requests) == 4
         assert (counted.wants, counted.found) == (1, 1)
         assert counted.bytes == len(DATA)
 

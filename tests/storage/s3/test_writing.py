@@ -35,6 +35,7 @@ class Bucket:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.etags: dict[str, str] = {}
         self.uploads: dict[str, dict[int, bytes]] = {}
         self.begun = 0
         self.aborted = 0
@@ -55,8 +56,6 @@ class Bucket:
         if request.key not in self.files:
             return error(404, "NoSuchKey")
         return Reply(200, self.files[request.key], {"ETag": self.etags[request.key]})
-
-    etags: dict[str, str] = {}
 
     def _put(self, key: str, body: bytes) -> Reply:
         self.files[key], self.etags[key] = body, f'"{md5(body).hexdigest()}"'
@@ -353,7 +352,7 @@ async def test_a_server_that_heeds_no_condition_is_found_out():
 async def test_one_that_heeds_them_on_whole_files_only_is_given_whole_files():
     bucket = Bucket()
     bucket.heeds_on_complete = False
-    async with scripted(bucket, sizes=SIZES) as (storage, server):
+    async with scripted(bucket, sizes=SIZES) as (storage, _):
         await storage.write("x", b"x" * 6_000_000, options=ABSENT)
         with pytest.raises(FileExists):
             await storage.write("x", b"y" * 6_000_000, options=ABSENT)
