@@ -22,7 +22,7 @@ from tests.storage.s3.conftest import BUCKET, uploads
 MIB = 1024 * 1024
 DATA = random.Random(7).randbytes(16 * MIB + 11)
 SIZES = Sizes(part=5 * MIB, at_once=3)
-QUICK = {"sizes": SIZES, "patience": Patience(base=0.001), "http": HTTP(idle=0.3, header=5.0)}
+QUICK = {"sizes": SIZES, "patience": Patience(base=0.001), "http": HTTP(idle=0.3, header=1.5)}
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "stall"])
@@ -33,7 +33,7 @@ async def test_a_download_goes_on_where_it_broke(on_ceph, ceph_server, kind):
         async with on_ceph(port=proxy.port, **QUICK) as storage:
             assert await content(storage, "x") == DATA
         assert proxy.down < len(DATA) + 4_000_000, "what had come was asked for again"
-        assert proxy.connections >= 4
+        assert proxy.connections >= 3
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "stall"])
@@ -91,14 +91,16 @@ trio.run(main)
 """
     async with on_ceph() as storage:
         url = f"s3://{BUCKET}/{storage._location.prefix}?endpoint={ceph_server.endpoint}&region=us-east-1"
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-c", program, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        with process:
-            await trio.to_thread.run_sync(process.stdout.readline)
-            assert await uploads(storage) == [f"{storage._location.prefix}/x"]
-            os.kill(process.pid, signal.SIGINT)
-            _, said = await trio.to_thread.run_sync(process.communicate)
+        assert await process.stdout.receive_some() == b"under way\n"
+        assert await uploads(storage) == [f"{storage._location.prefix}/x"]
+        os.kill(process.pid, signal.SIGINT)
+        said = b"".join([piece async for piece in process.stderr]).decode()
+        await process.wait()
+        await process.stdout.aclose()
+        await process.stderr.aclose()
         assert "KeyboardInterrupt" in said
         assert await uploads(storage) == []
         assert await listed(storage) == {}

@@ -58,7 +58,7 @@ async def test_a_flipped_bit_is_noticed_over_all_ranges(name):
         assert server.requests[0].headers["x-amz-checksum-mode"] == "ENABLED"
         assert all(request.headers["if-match"] == '"v1"' for request in server.requests[1:])
     damaged = bytearray(DATA)
-    damaged[17 * MIB] ^= 4
+    damaged[14 * MIB] ^= 4
     async with scripted(serving(bytes(damaged), **told), sizes=SMALL) as (storage, _):
         with pytest.raises(FileDamaged, match=name):
             await content(storage, "x")
