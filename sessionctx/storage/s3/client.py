@@ -102,7 +102,7 @@ class Client:
                 if response.ok:
                     yield response, request
                     return
-                complaint = Complaint.read(response.status, response.headers, response.complaint)
+                complaint = Complaint.read(response.status, response.headers, response.complaint, response.wait)
                 if not self._moves(place, complaint):
                     raise complaint.error(self.public, ask.path) from Refused(complaint)
 

@@ -16,9 +16,9 @@ def page(first: int, count: int, token: str | None, *, folders: tuple[str, ...] 
     inner = f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>"
     inner += f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
     for n in range(first, first + count):
-        inner += f"<Contents><Key>root/{n:05}</Key><LastModified>2026-11-25T10:00:00.500Z</LastModified>"
+        inner += f"<Contents><Key>top/{n:05}</Key><LastModified>2026-11-25T10:00:00.500Z</LastModified>"
         inner += f"<ETag>&quot;e{n}&quot;</ETag><Size>{n}</Size><Owner><ID>me</ID></Owner></Contents>"
-    inner += "".join(f"<CommonPrefixes><Prefix>root/{name}/</Prefix></CommonPrefixes>" for name in folders)
+    inner += "".join(f"<CommonPrefixes><Prefix>top/{name}/</Prefix></CommonPrefixes>" for name in folders)
     return xml("ListBucketResult", inner)
 
 
@@ -37,14 +37,14 @@ async def take(storage, count: int) -> list[Entry]:
 
 @pytest.mark.parametrize(("count", "asked"), [(1, 1), (10, 1), (749, 1), (750, 2), (1000, 2), (1749, 2), (1750, 3)])
 async def test_a_page_is_asked_for_when_most_of_the_one_before_is_consumed(count, asked):
-    async with scripted(pages, "/root") as (storage, server):
+    async with scripted(pages, "/top") as (storage, server):
         found = await take(storage, count)
         assert len(server.requests) == asked
     assert found[-1] == Entry(path=f"{count - 1:05}", size=count - 1, modified=1795600800.5, version=f"e{count - 1}")
 
 
 async def test_all_pages_come_in_order():
-    async with scripted(pages, "/root") as (storage, server):
+    async with scripted(pages, "/top") as (storage, server):
         async with storage.list(recursive=True) as listing:
             paths = [entry.path async for entry in listing]
     assert paths == [f"{n:05}" for n in range(20_000)]
@@ -53,7 +53,7 @@ async def test_all_pages_come_in_order():
         "encoding-type": "url",
         "list-type": "2",
         "max-keys": "1000",
-        "prefix": "root/",
+        "prefix": "top/",
     }
 
 
@@ -62,7 +62,7 @@ async def test_a_page_that_fails_is_asked_for_again_and_at_last_told():
         return error(503, "SlowDown") if server.methods.count("GET") in fails else pages(request)
 
     fails = {1, 3}
-    async with scripted(script, "/root") as (storage, server):
+    async with scripted(script, "/top") as (storage, server):
         assert len(await take(storage, 1500)) == 1500
         fails = range(3, 100)
         server.requests.clear()
@@ -75,7 +75,7 @@ async def test_a_page_that_fails_is_asked_for_again_and_at_last_told():
         async with storage.list(recursive=True, after=last.path) as listing:
             await anext(listing)
         (going_on,) = [request for request in server.requests if "start-after" in request.query]
-        assert going_on.query["start-after"] == "root/01999"
+        assert going_on.query["start-after"] == "top/01999"
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ async def test_a_page_that_fails_is_asked_for_again_and_at_last_told():
     ],
 )
 async def test_what_is_no_listing_is_refused(body):
-    async with scripted(in_turn(Reply(200, body)), "/root") as (storage, _):
+    async with scripted(in_turn(Reply(200, body)), "/top") as (storage, _):
         with pytest.raises(BadAnswer):
             await listed(storage, recursive=True)
 
 
 async def test_sizes_and_times_that_are_none_are_not_known():
-    inner = "<Contents><Key>root/x</Key><LastModified>soon</LastModified><Size>-5</Size></Contents>"
-    async with scripted(in_turn(Reply(200, xml("ListBucketResult", inner))), "/root") as (storage, _):
+    inner = "<Contents><Key>top/x</Key><LastModified>soon</LastModified><Size>-5</Size></Contents>"
+    async with scripted(in_turn(Reply(200, xml("ListBucketResult", inner))), "/top") as (storage, _):
         assert await listed(storage, recursive=True) == {"x": Entry(path="x")}
 
 
@@ -105,17 +105,17 @@ async def test_sizes_and_times_that_are_none_are_not_known():
 
 
 async def test_a_thousand_are_deleted_in_one_request():
-    async with scripted(in_turn(Reply(200, xml("DeleteResult", ""))), "/root") as (storage, server):
+    async with scripted(in_turn(Reply(200, xml("DeleteResult", ""))), "/top") as (storage, server):
         assert await storage.delete_many(f"<{n}>" for n in range(2500)) == {}
         assert [request.body.count(b"<Object>") for request in server.requests] == [1000, 1000, 500]
-        assert b"<Key>root/&lt;7&gt;</Key>" in server.requests[0].body
+        assert b"<Key>top/&lt;7&gt;</Key>" in server.requests[0].body
         assert "content-md5" in server.requests[0].headers
 
 
 async def test_what_cannot_be_deleted_is_told_one_by_one():
-    refused = "<Error><Key>root/b</Key><Code>AccessDenied</Code><Message>no</Message></Error>"
-    refused += "<Error><Key>root/c</Key><Code>NoSuchKey</Code></Error>"
-    async with scripted(in_turn(Reply(200, xml("DeleteResult", refused))), "/root") as (storage, _):
+    refused = "<Error><Key>top/b</Key><Code>AccessDenied</Code><Message>no</Message></Error>"
+    refused += "<Error><Key>top/c</Key><Code>NoSuchKey</Code></Error>"
+    async with scripted(in_turn(Reply(200, xml("DeleteResult", refused))), "/top") as (storage, _):
         failed = await storage.delete_many(["a", "b", "c", "../d"])
     assert {path: type(problem) for path, problem in failed.items()} == {"b": AccessDenied, "../d": InvalidLocation}
 
@@ -146,9 +146,9 @@ async def test_a_batch_that_fails_fails_for_all_of_it():
 async def test_a_copy_is_of_the_version_that_was_looked_at():
     head = Reply(200, b"", {"ETag": '"v1"', "Content-Type": "a/b"})
     copied = Reply(200, xml("CopyObjectResult", "<ETag>&quot;v2&quot;</ETag>"))
-    async with scripted(in_turn(head, copied), "/root") as (storage, server):
+    async with scripted(in_turn(head, copied), "/top") as (storage, server):
         assert (await storage.copy("å b", "c")).version == "v2"
-        assert server.requests[1].headers["x-amz-copy-source"] == "/bucket/root/%C3%A5%20b"
+        assert server.requests[1].headers["x-amz-copy-source"] == "/bucket/top/%C3%A5%20b"
         assert server.requests[1].headers["x-amz-copy-source-if-match"] == '"v1"'
     async with scripted(in_turn(head, Reply(200, xml("Error", "<Code>AccessDenied</Code>")))) as (storage, _):
         with pytest.raises(AccessDenied):
