@@ -91,6 +91,8 @@ class Client:
         Otherwise the error for it is raised; `complaint_of` it has the details. A bucket that is in another region is
         asked for there.
         """
+        if ask.body is None and ask.method in {"PUT", "POST"}:
+            ask = attrs.evolve(ask, body=Body.of())  # some want to be told that there is none
         payload = await self._payload(ask.body)
         while True:
             place = self.place
@@ -100,7 +102,7 @@ class Client:
                 if response.ok:
                     yield response, request
                     return
-                complaint = Complaint.read(response.status, response.headers, response.complaint)
+                complaint = Complaint.read(response.status, response.headers, response.complaint, response.wait)
                 if not self._moves(place, complaint):
                     raise complaint.error(self.public, ask.path) from Refused(complaint)
 
@@ -154,6 +156,8 @@ class Client:
     async def _payload(self, body: Body | None) -> str:
         """Return the hash that is signed, where somebody on the way could change the body."""
         if body is None:
+            return NOTHING
+        if not body.length:
             return NOTHING
         if self.place.private_line or isinstance(body.pieces, AsyncIterable):
             return UNSIGNED

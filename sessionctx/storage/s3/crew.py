@@ -17,7 +17,8 @@ class Crew:
     """Some tasks; the first error of one ends them all, and the block."""
 
     _nursery: trio.Nursery
-    _error: Exception | None = None
+    error: Exception | None = None
+    """The first one of a task."""
 
     def start(self, work: Callable[[*Args], Awaitable[object]], *args: *Args) -> None:
         """Begin a task."""
@@ -27,8 +28,8 @@ class Crew:
         try:
             await work(*args)
         except Exception as error:  # noqa: BLE001 - whoever opened the crew gets it
-            if self._error is None:
-                self._error = error
+            if self.error is None:
+                self.error = error
             self._nursery.cancel_scope.cancel()
 
 
@@ -46,7 +47,7 @@ async def crew(*, wait: bool) -> AsyncGenerator[Crew]:
             error = failure
         if error is not None or not wait:
             nursery.cancel_scope.cancel()
-    error = error or tasks._error  # noqa: SLF001
+    error = error or tasks.error
     if error is not None:
         try:
             raise error

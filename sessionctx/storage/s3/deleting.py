@@ -47,7 +47,8 @@ async def delete_many(client: Client, root: str, paths: Iterable[str]) -> dict[s
 
 
 async def _delete_batch(client: Client, root: str, paths: list[str]) -> dict[str, SessionctxError]:
-    records = [("Quiet", {}), *(("Object", {"Key": root + path}) for path in paths)]
+    records: list[tuple[str, dict[str, str]]] = [("Quiet", {})]
+    records += [("Object", {"Key": root + path}) for path in paths]
     body = written("Delete", records)
     digest = b64encode(md5(body, usedforsecurity=False).digest()).decode()
     headers = {"Content-MD5": digest, "Content-Type": "application/xml"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,7 +21,6 @@ from sessionctx.errors import (
     SessionctxError,
 )
 from sessionctx.storage.s3.documents import Document, NotXML
-from sessionctx.transports.headers import asked_to_wait, shown
 
 _ABSENT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NoSuchVersion", "NotFound"})
 _FULL: Final = frozenset(
@@ -72,7 +70,7 @@ class Complaint:
     """Where the bucket is, if the server says so."""
 
     @classmethod
-    def read(cls, status: int, headers: Mapping[str, str], body: bytes) -> Complaint:
+    def read(cls, status: int, headers: Mapping[str, str], body: bytes, wait: float | None = None) -> Complaint:
         """Read an answer; a body that is no XML says nothing."""
         try:
             fields = Document.parse(body).fields if body else {}
@@ -83,7 +81,7 @@ class Complaint:
             code=fields.get("Code", ""),
             message=fields.get("Message", ""),
             fields=fields,
-            wait=asked_to_wait(headers, now=time.time()),
+            wait=wait,
             region=headers.get("x-amz-bucket-region") or fields.get("Region"),
         )
 
@@ -103,8 +101,8 @@ class Complaint:
     @property
     def text(self) -> str:
         """What it says, short and printable."""
-        said = [self.code, self.message and shown(self.message)]
-        return f"{self.status}" + "".join(f" {part}" for part in said if part)
+        said = [self.code[:80], self.message[:200]]
+        return " ".join([str(self.status), *(ascii(part)[1:-1] for part in said if part)])
 
     def error(self, public: str, path: str) -> SessionctxError:  # noqa: PLR0911 - a table
         """Return the error for what was asked of *path* in the storage called *public*."""

@@ -17,6 +17,7 @@ from sessionctx.storage.s3.client import Ask, Client, complaint_of
 from sessionctx.storage.s3.crew import crew
 from sessionctx.storage.s3.documents import written
 from sessionctx.storage.s3.gathering import Part
+from sessionctx.storage.s3.journal import Note
 from sessionctx.storage.s3.objects import checksum_header, version_of
 from sessionctx.storage.s3.parts import MOST_PARTS
 from sessionctx.transports import Body
@@ -47,6 +48,8 @@ class Upload:
     sent: dict[int, Sent] = attrs.field(factory=dict[int, Sent])
     there: Mapping[int, tuple[int, str]] = MappingProxyType({})
     """Parts that were there before: their sizes and ETags."""
+    note: Note | None = None
+    """Of the journal, if there is one."""
 
     async def send(self, number: int, part: Part) -> None:
         """Send the part with this *number*, unless it is there already."""
@@ -70,11 +73,26 @@ class Upload:
             whole = Crc.of_all(OURS, [(part.crc, part.length) for _, part in parts])
             headers |= {checksum_header(OURS): whole.text, "x-amz-checksum-type": "FULL_OBJECT"}
         body = Body.of(written("CompleteMultipartUpload", records))
+        ask = self._ask("POST", headers=headers, body=body, slow=True)
         try:
-            answer = await self.client.call(self._ask("POST", headers=headers, body=body, slow=True))
+            answer = await self.client.call(ask, safe=not guards)
         except NoSuchFile as error:
-            return await self._completed(error, [part.etag for _, part in parts])
-        return version_of(answer.document.fields.get("ETag"))
+            version: str | None = await self._completed(error, [part.etag for _, part in parts])
+        else:
+            version = await self._version(version_of(answer.document.fields.get("ETag")))
+        if self.note is not None:
+            self.note.strike()
+        return version
+
+    async def _version(self, said: str | None) -> str | None:
+        """Return the version of the file that was made; not every server gives it right when it makes the file."""
+        profile = self.client.profile
+        if profile.complete_etag and said is not None:
+            return said
+        head = await self.client.call(Ask(method="HEAD", key=self.key, path=self.path, part=True))
+        found = version_of(head.headers.get("etag"))
+        profile.complete_etag = said == found
+        return found
 
     async def _completed(self, error: NoSuchFile, etags: list[str]) -> str:
         """Return the version of the file if it is this upload that has made it, in a request whose answer was lost."""
@@ -91,6 +109,12 @@ class Upload:
 
         It tries for some seconds; return whether it was successful.
         """
+        gone = await self._aborted()
+        if self.note is not None:
+            (self.note.strike if gone else self.note.leave)()
+        return gone
+
+    async def _aborted(self) -> bool:
         with trio.move_on_after(BUDGET, shield=True):
             try:
                 for _ in range(3):  # parts that were still on their way may have come in between

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from sessionctx.errors import BadAnswer, InvalidLocation
 from sessionctx.storage.base import Entry, WriteOptions
 from sessionctx.storage.s3.checksums import Expected
-from sessionctx.transports.headers import http_date
 
 _META: Final = "x-amz-meta-"
 _ENCODED: Final = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/=]*)\?=", re.IGNORECASE)
@@ -35,7 +35,7 @@ def entry_of(path: str, headers: Mapping[str, str], size: int | None = None) -> 
     return Entry(
         path=path,
         size=int(length) if size is None and length.isdigit() else size,
-        modified=http_date(headers.get("last-modified")),
+        modified=_http_date(headers.get("last-modified", "")),
         version=version_of(headers.get("etag")),
         content_type=headers.get("content-type"),
         metadata={name[len(_META) :]: _decoded(value) for name, value in headers.items() if name.startswith(_META)},
@@ -86,6 +86,13 @@ def checksum_header(name: str) -> str:
 def whole(expected: Expected | None, *, start: int, end: int, size: int) -> Expected | None:
     """Return *expected* if it is of what came: some servers send that of the whole with a part."""
     return expected if (start, end) == (0, size) else None
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text[:64]).replace(tzinfo=UTC).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def _encoded(value: str) -> str:

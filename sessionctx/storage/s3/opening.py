@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -13,6 +14,7 @@ from sessionctx.peers import Peer
 from sessionctx.storage.endpoint import Endpoint
 from sessionctx.storage.s3.client import Client
 from sessionctx.storage.s3.conditions import Conditions
+from sessionctx.storage.s3.journal import Journal
 from sessionctx.storage.s3.location import Location, Place, Style, checked_endpoint, checked_region
 from sessionctx.storage.s3.patience import Patience
 from sessionctx.storage.s3.profile import profile_of
@@ -39,6 +41,7 @@ async def open_s3(
     sizes: Sizes = Sizes(),  # noqa: B008 - it is frozen
     patience: Patience = Patience(),  # noqa: B008
     conditional_writes: bool | None = None,
+    journal: Path | None = None,
     http: HTTP = HTTP(),  # noqa: B008
 ) -> AsyncGenerator[S3Storage]:
     """Open the bucket of ``s3://bucket/prefix``, for the length of a block; nothing is asked of the server yet.
@@ -50,6 +53,9 @@ async def open_s3(
 
     *conditional_writes*: whether the server heeds ``If-None-Match`` and ``If-Match``; None tries it out on a file of
     our own, before the first write that relies on it.
+
+    *journal*: a folder in which uploads are noted while they are under way. Those of a program that was killed are
+    then resumed by who writes the same file again, or taken back by `S3Storage.sweep`.
 
     Raises:
         InvalidLocation: the URL or an option cannot be.
@@ -78,4 +84,4 @@ async def open_s3(
     peer = Peer(location.url, location.public, most=8, endpoint=place.endpoint)
     client = Client(place, location.public, Endpoint(peer), habits, patience, found.signer, http)
     root = f"{location.prefix}/" if location.prefix else ""
-    yield S3Storage(location, client, Conditions(client, root), sizes)
+    yield S3Storage(location, client, Conditions(client, root), sizes, None if journal is None else Journal(journal))

@@ -23,6 +23,8 @@ class Profile:
     conditional_complete: bool | None = None
     """... and when it puts one together from its parts."""
 
+    complete_etag: bool | None = None
+    """The ETag that it gives when it puts a file together is the one that the file has then."""
     bare_etags: bool = False
     """It knows an ETag in the ``If-Match`` of a write only without its quotes."""
 
@@ -35,7 +37,7 @@ def profile_of(endpoint: str, *, amazon: bool) -> Profile:
     profile = _profiles.pop(endpoint, None)
     if profile is None:
         known = True if amazon else None
-        profile = Profile(conditional_put=known, conditional_complete=known)
+        profile = Profile(conditional_put=known, conditional_complete=known, complete_etag=known)
         if len(_profiles) >= MOST:
             del _profiles[next(iter(_profiles))]
     _profiles[endpoint] = profile  # the one that was asked for last at the end

@@ -53,11 +53,11 @@ class Download:
     """Bytes of a range."""
     at_once: int
     """Ranges that are asked for at a time."""
-    _crew: Crew
-    _start: int
-    _end: int | None
+    crew: Crew
+    start: int
+    end: int | None
     """None until it is known."""
-    _version: str | None
+    version: str | None
     _known: Entry | None = None
     _expected: Expected | None = None
     _sum: Sum | None = None
@@ -75,11 +75,11 @@ class Download:
 
     async def begin(self) -> None:
         """Ask for the beginning, and return when the file is known. Errors of the first request."""
-        end = self._end
-        if end is not None and end - self._start > self.part:
-            end = self._start + self.part
-        self._spans.append(Span(self._start, end))
-        self._crew.start(self._fetch, self._spans[0])
+        end = self.end
+        if end is not None and end - self.start > self.part:
+            end = self.start + self.part
+        self._spans.append(Span(self.start, end))
+        self.crew.start(self._fetch, self._spans[0])
         while self._known is None and self._error is None:
             await self._news.park()
         if self._error is not None:
@@ -123,12 +123,12 @@ class Download:
 
     def _begin_next(self) -> None:
         """Ask for as many ranges as may be on their way."""
-        assert self._end is not None
-        while len(self._spans) < self.at_once and self._next < self._end:
-            span = Span(self._next, min(self._next + self.part, self._end))
+        assert self.end is not None
+        while len(self._spans) < self.at_once and self._next < self.end:
+            span = Span(self._next, min(self._next + self.part, self.end))
             self._next = span.end or 0
             self._spans.append(span)
-            self._crew.start(self._fetch, span)
+            self.crew.start(self._fetch, span)
 
     async def _fetch(self, span: Span) -> None:
         try:
@@ -147,13 +147,13 @@ class Download:
                     self._learn(span, response)
                     await self._take(span, response, request)
             except PeerError as error:
-                if span.at > began and self._version is None:  # nobody could tell whether the rest belongs to it
+                if span.at > began and self.version is None:  # nobody could tell whether the rest belongs to it
                     raise
                 failed = 1 if span.at - began >= _PROGRESS else failed + 1
                 await self.client.wait(error, failed)
 
     def _ask(self, span: Span) -> Ask:
-        headers = {} if self._version is None else {"If-Match": quoted(self._version)}
+        headers = {} if self.version is None else {"If-Match": quoted(self.version)}
         if self._known is None:
             headers["x-amz-checksum-mode"] = "ENABLED"
         if span.end is not None:
@@ -186,7 +186,7 @@ class Download:
     def _learn(self, span: Span, response: Response) -> None:
         """See what it is that comes, and if that is news, plan the rest."""
         peer, headers = self.client.public, response.headers
-        if response.status == 206:
+        if response.status == 206 or "content-range" in headers:  # some say 200 all the same
             start, end, size = content_range(headers, peer)
         else:
             start, size = 0, int(headers.get("content-length", "-1"))
@@ -194,19 +194,19 @@ class Download:
         if start != span.at or size < 0 or (span.end is not None and end < min(span.end, size)):
             raise BadAnswer(f"{peer} sends another range of {self.path} than it was asked for", peer=peer)
         version = version_of(headers.get("etag"))
-        if self._version is not None and version != self._version:
+        if self.version is not None and version != self.version:
             raise FileChanged(f"{peer}: {self.path} was replaced while it was read", storage=peer, path=self.path)
         if self._known is None:
             self._known = entry_of(self.path, headers, size)
-            self._version = version
+            self.version = version
             self._plan(span, start, size)
-            self._expected = whole(expected(headers), start=self._start, end=self._end or 0, size=size)
+            self._expected = whole(expected(headers), start=self.start, end=self.end or 0, size=size)
             self._sum = None if self._expected is None else self._expected.begin()
             self._news.unpark_all()
 
     def _plan(self, span: Span, start: int, size: int) -> None:
-        self._end = size if self._end is None else min(self._end, size)
-        enough = self._end - start <= 2 * self.part or self._version is None
-        span.end = self._end if span.end is None and enough else min(span.end or start + self.part, self._end)
+        self.end = size if self.end is None else min(self.end, size)
+        enough = self.end - start <= 2 * self.part or self.version is None
+        span.end = self.end if span.end is None and enough else min(span.end or start + self.part, self.end)
         self._next = span.end
         self._begin_next()

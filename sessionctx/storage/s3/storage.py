@@ -16,8 +16,10 @@ from sessionctx.storage.s3 import copying, deleting
 from sessionctx.storage.s3.client import Ask, Client, complaint_of
 from sessionctx.storage.s3.conditions import Conditions
 from sessionctx.storage.s3.crew import crew
+from sessionctx.storage.s3.journal import Journal
 from sessionctx.storage.s3.listing import Folder, Pages
 from sessionctx.storage.s3.location import Location
+from sessionctx.storage.s3.multipart import Upload
 from sessionctx.storage.s3.objects import entry_of
 from sessionctx.storage.s3.parts import LARGEST, PART, SMALLEST
 from sessionctx.storage.s3.reading import Download
@@ -56,6 +58,7 @@ class S3Storage:
     _client: Client
     _conditions: Conditions
     _sizes: Sizes
+    _journal: Journal | None = None
 
     @property
     def url(self) -> str:
@@ -159,6 +162,7 @@ class S3Storage:
             single=self._sizes.single,
             part=self._sizes.part,
             at_once=self._sizes.at_once,
+            journal=self._journal,
         )
         return await writing.write(source, size_hint)
 
@@ -200,6 +204,17 @@ class S3Storage:
         if entry.kind != "file":
             raise NoSuchFile(f"{self.public}: {source} is a folder", storage=self.public, path=source)
         return await copying.copy(self._client, self._key(source), self._key(target), entry, target)
+
+    async def sweep(self) -> int:
+        """Take back the uploads in the journal whose writers are gone; return how many those were."""
+        await trio.lowlevel.checkpoint()
+        place, swept = self._client.place, 0
+        if self._journal is not None:
+            for note in await self._journal.abandoned(place.endpoint, place.bucket):
+                record = note.record
+                path = record.key.removeprefix(self._root)
+                swept += await Upload(self._client, record.key, path, record.id, record.checksums, note=note).abort()
+        return swept
 
     def _check_file(self, path: str) -> None:
         if not checked(path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,7 +16,8 @@ from sessionctx.storage.s3.client import Ask, Client, complaint_of
 from sessionctx.storage.s3.conditions import Conditions
 from sessionctx.storage.s3.crew import crew
 from sessionctx.storage.s3.gathering import Gathering, Part
-from sessionctx.storage.s3.multipart import Upload, begin
+from sessionctx.storage.s3.journal import Journal, Record
+from sessionctx.storage.s3.multipart import Upload, begin, known_parts
 from sessionctx.storage.s3.objects import checksum_header, guards_of, headers_of, version_of
 from sessionctx.storage.s3.parts import LARGEST, MOST, MOST_PARTS, at_once, next_size, part_size
 from sessionctx.storage.source import length_of
@@ -39,6 +40,7 @@ class Writing:
     part: int
     at_once: int
     """Parts that are on their way at a time."""
+    journal: Journal | None = None
 
     async def write(self, source: Source, size_hint: int | None) -> Entry:
         """Write it; see `Backend.write`."""
@@ -80,8 +82,9 @@ class Writing:
         return version
 
     async def _in_parts(self, gathering: Gathering, first: Part, expected: int) -> Entry:
-        upload = await self._begin()
+        upload = await self._resumed() or await self._begin()
         try:
+            await self._note(upload)
             await self._send_all(upload, gathering, first, expected)
             version = await upload.complete(self._guards)
         except BaseException as error:
@@ -89,6 +92,36 @@ class Writing:
                 error.add_note(f"what was sent of {self.path} is still at {self.client.public}, as upload {upload.id}")
             raise
         return self._entry(sum(part.length for part in upload.sent.values()), version)
+
+    async def _resumed(self) -> Upload | None:
+        """Return an upload that was begun by a writer which is gone, with the parts that are there."""
+        place, resumed = self.client.place, None
+        if self.journal is None:
+            return None
+        for note in await self.journal.abandoned(place.endpoint, place.bucket, self.key):
+            record = note.record
+            upload = Upload(self.client, self.key, self.path, record.id, record.checksums, note=note)
+            if resumed is not None or record.headers != headers_of(self.options):
+                await upload.abort()
+                continue
+            try:
+                upload.there = await known_parts(upload)
+            except NoSuchFile:
+                note.strike()
+                continue
+            except BaseException:
+                note.leave()
+                raise
+            resumed = upload
+        return resumed
+
+    async def _note(self, upload: Upload) -> None:
+        if self.journal is not None and upload.note is None:
+            place = self.client.place
+            record = Record(
+                place.endpoint, place.bucket, self.key, upload.id, headers_of(self.options), upload.checksums
+            )
+            upload.note = await self.journal.note(record)
 
     async def _begin(self) -> Upload:
         headers = headers_of(self.options)
@@ -137,7 +170,7 @@ class Writing:
         return CannotDo(f"{self.client.public}: {self.path}: {why}", storage=self.client.public, path=self.path)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> Generator[None]:
         """Let the error of a condition that did not hold say which."""
         try:
             yield

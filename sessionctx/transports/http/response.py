@@ -61,10 +61,15 @@ class Response:
         """Whether the peer calls it a success (2xx)."""
         return 200 <= self.status <= 299
 
+    @property
+    def wait(self) -> float | None:
+        """Seconds that the peer asks to wait before the next request; None if it does not."""
+        return asked_to_wait(self.headers, now=time.time())
+
     def unwell(self) -> PeerError | None:
         """Return what its status says of how the peer is, whatever it was asked for; ``None`` if it says nothing."""
         if self.status in (429, 502, 503, 504):
-            wait = asked_to_wait(self.headers, now=time.time())
+            wait = self.wait
             when = "" if wait is None else f"; it asks to wait {wait:g} s"
             return Busy(f"{self._peer} is busy ({self.status}){when}", peer=self._peer, retry_after=wait)
         return PeerFailed(f"{self._peer} failed ({self.status})", peer=self._peer) if self.status >= 500 else None
