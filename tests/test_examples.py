@@ -181,7 +181,7 @@ async def test_blobs(shared, elsewhere, nursery):
         )
         said = await line_of(process.stdout)
         urls.append(re.fullmatch(r"a blob, 2560000 bytes, sha256:[0-9a-f]{64}, is at (\S+)\n", said)[1])
-        assert (elsewhere / name / "share" / "blobs" / "a blob").read_bytes() == Path(given).read_bytes()
+        assert (elsewhere / name / "share" / "blobs" / "a blob").read_bytes() == Path(given).read_bytes()  # noqa: ASYNC240
     nursery.cancel_scope.cancel()
 
 

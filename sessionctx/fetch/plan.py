@@ -25,12 +25,9 @@ WORTH_DOUBLING: Final = 0.1
 """Seconds that this has to save, and at least half of what it would take otherwise."""
 FEW: Final = 6
 """Jobs that are looked at one by one; of more, the first is, and those that are alike are shared out by number."""
-SHORTEST: Final = 1e-6
-"""Seconds that a job takes at least."""
-
+SHORTEST: Final = 1e-6  # seconds that a job takes at least
 _NUMBER: Final = attrgetter("number")
-_JOB: Final = itemgetter(1)
-"""Of a place in the order of need."""
+_JOB: Final = itemgetter(1)  # of a place in the order of need
 
 
 class Grant(NamedTuple):
@@ -138,11 +135,11 @@ class _Turn:
         if self._room < 2 or not job.may(unknown.record):
             return False
         self._join([unknown])
-        if unknown in self._free:
-            self._grant(job, unknown)
-            self._tried[job] = None
-            return True
-        return False
+        if unknown not in self._free:
+            return False
+        self._grant(job, unknown)
+        self._tried[job] = None
+        return True
 
     def end_game(self, needs: Needs) -> None:
         """Double one of the last jobs at a peer that has nothing to do, if it will have it long before."""
@@ -225,13 +222,12 @@ class _Turn:
 
     def _done_before(self, seconds: float, size: float) -> int:
         """Return how many jobs the busy peers will have done before."""
-        count, free = 0, self._free
+        count = 0
         for standing in self._likely:
-            if standing not in free:
+            if standing not in self._free:
                 outlook = standing.outlook
-                tries = outlook.tries
-                each = size * outlook.per_byte * tries
-                ahead = seconds - outlook.start * tries - each
+                each = size * outlook.per_byte * outlook.tries
+                ahead = seconds - outlook.start * outlook.tries - each
                 if ahead > 0:
                     count += 1 + int(ahead / max(each, SHORTEST))
         return count
@@ -296,8 +292,7 @@ class _Turn:
 
     def _line_is_full(self, standing: Standing) -> bool:
         """Whether its endpoint has got in this turn what it may have, by whichever of the peers behind it."""
-        given = self._given.get(standing.record.line)
-        return given is not None and given >= self._pool.line_room(standing.record)
+        return self._given.get(standing.record.line, -1) >= self._pool.line_room(standing.record)
 
     def undo(self) -> None:
         """Take back what was queued: what comes of the grants is seen when they are carried out."""
