@@ -102,7 +102,7 @@ class _Turn:
 
     def _join(self, found: Iterable[Standing]) -> bool:
         """Let those of *found* take part that do not yet; return whether there are any."""
-        seen, given, any_new = self._looked_at, self._given, False
+        seen, given, before = self._looked_at, self._given, len(self._likely)
         for standing in found:
             if not standing.room or standing in seen or (given and self._line_is_full(standing)):
                 continue
@@ -111,8 +111,7 @@ class _Turn:
             seen.add(standing)
             self._likely.append(standing)
             self._free[standing] = standing.room
-            any_new = True
-        return any_new
+        return len(self._likely) > before
 
     def double(self, late: Iterable[Job], *, hedges: bool) -> None:
         """Send another request for each job whose requests are dead or crawl, and for a late one if *hedges*."""
@@ -272,17 +271,14 @@ class _Turn:
         self.grants.append(Grant(job, best.record, best.outlook.duration(job.size), hedge))
         self._queue(best.outlook, job.size)
         self._room -= 1
-        left = self._free[best] = self._free[best] - 1
-        if not left:
+        self._free[best] -= 1
+        if not self._free[best]:
             self._close(best)
-        if len(best.record.neighbours) > 1:
-            self._share_line(best.record.line)
-
-    def _share_line(self, line: Line) -> None:
-        """Count a request to an endpoint that several peers are behind: where it has no room left, none gets more."""
-        self._given[line] = self._given.get(line, 0) + 1
-        for each in [each for each in self._free if each.record.line is line and self._line_is_full(each)]:
-            self._close(each)
+        if len(best.record.neighbours) > 1:  # then none gets more than its endpoint has room for
+            line = best.record.line
+            self._given[line] = self._given.get(line, 0) + 1
+            for each in [each for each in self._free if each.record.line is line and self._line_is_full(each)]:
+                self._close(each)
 
     def _close(self, standing: Standing) -> None:
         """It gets no more in this turn."""
