@@ -237,3 +237,15 @@ async def test_a_storage_without_times_cannot_tell_garbage(storage):
     async with StorageBlockstore.open(Timeless(storage)) as store:
         with pytest.raises(StoreError, match="does not tell when"):
             await store.gc()
+
+
+async def test_many_small_packs_become_several_that_are_full(storage, some_blocks):
+    blocks = some_blocks(30)
+    async with StorageBlockstore.open(storage, pack_bytes=10_000) as store:
+        for block in blocks:
+            await store.put(block)
+            await store.sync()
+        assert (await store.gc(grace=0.0)).moved == 30
+        await store.gc(grace=0.0)
+    assert len(await paths(storage, folder="packs/")) == 3
+    assert await all_there(storage, blocks)

@@ -14,7 +14,10 @@ from sessionctx import Node, serve, session
 from sessionctx.blocks import MemoryBlockstore, StorageBlockstore, TieredBlockstore
 from sessionctx.errors import BlockNotFound, InvalidLocation, StoreError
 from sessionctx.storage import open_storage
+from sessionctx.storage.s3.client import Ask
 from sessionctx.testing.proxy import Fault, open_proxy
+from tests.storage.rclone_s3 import rclone_s3
+from tests.storage.s3.conftest import opener
 
 KIB = 1024
 
@@ -139,3 +142,16 @@ def test_processes_on_one_cluster_serve_what_each_of_them_adds(bucket, tmp_path)
             with program("get", root, "-o", str(out), "--peer", url, "--store", str(tmp_path / f"store {n}")):
                 pass
             assert out.read_bytes() == data
+
+
+async def test_a_server_that_heeds_no_conditions_is_refused_before_anything_is_committed(tmp_path, some_blocks):
+    """Nodes on it would undo each other's commits, and never know."""
+    with rclone_s3(tmp_path) as server:
+        async with opener(server, "")() as storage:
+            await storage._client.call(Ask(method="PUT"))
+        async with opener(server)() as storage:
+            with pytest.raises(StoreError, match="heeds no conditions"):
+                async with StorageBlockstore.open(storage) as store:
+                    await store.put_many(some_blocks(3))
+            async with storage.list("log", recursive=True) as listing:
+                assert [entry.path async for entry in listing] == []
