@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 import trio
@@ -125,21 +127,28 @@ async def test_a_file_where_a_folder_should_be_is_named(backend, root):
 
 
 @pytest.fixture
-async def nobody(root, tmp_path):
+def open_root():
+    """A folder that others may look into; those of pytest are closed to them."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        yield root
+
+
+@pytest.fixture
+async def nobody(open_root):
     """A server that may not do everything."""
-    for folder in (root, *root.parents):
-        if folder.stat().st_uid == os.geteuid() and folder != folder.parent:
-            folder.chmod(folder.stat().st_mode | 0o055)
     argv = [sftp_server()]
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
             pytest.skip("setpriv is not installed (package util-linux)")
         argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *argv]
-    async with open_storage(f"sftp://localhost{root}", command=argv) as backend:
+    async with open_storage(f"sftp://localhost{open_root}", command=argv) as backend:
         yield backend
 
 
-async def test_what_cannot_be_read_is_listed_with_a_problem_and_the_rest_goes_on(nobody, root):
+async def test_what_cannot_be_read_is_listed_with_a_problem_and_the_rest_goes_on(nobody, open_root):
+    root = open_root
     for name, mode in (("closed", 0o000), ("dark", 0o444), ("open", 0o755)):
         (root / name).mkdir()
         (root / name / "file").write_bytes(b"x")
@@ -152,7 +161,8 @@ async def test_what_cannot_be_read_is_listed_with_a_problem_and_the_rest_goes_on
     assert {path for path, entry in found.items() if isinstance(entry.problem, AccessDenied)} == {"closed", "dark"}
 
 
-async def test_what_is_not_allowed_is_denied(nobody, root):
+async def test_what_is_not_allowed_is_denied(nobody, open_root):
+    root = open_root
     (root / "file").write_bytes(b"x")
     (root / "file").chmod(0o000)
     root.chmod(0o555)
