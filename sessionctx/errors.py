@@ -49,6 +49,10 @@
     │   ├── AccessDenied          the credentials, or their lack, do not allow it
     │   ├── NoRoom                the disk is full, or the quota used up
     │   └── CannotDo              this kind of storage does not do it
+    ├── ObjectError               objects by key, in a service
+    │   ├── InvalidObject         a key, metadata or an operation that cannot be sent     (ValueError)
+    │   ├── TokenRefused          a token or a signature that does not allow this
+    │   └── OutcomeUnknown        a write that was sent, and no answer came
     ├── DagError                  blocks that do not link up
     │   ├── InvalidDag            sizes, types or links that contradict each other
     │   ├── DagTooDeep            deeper than the limit
@@ -355,6 +359,30 @@ class NoRoom(StorageError):
 
 class CannotDo(StorageError):
     """What was asked for, this kind of storage does not do, as its `Can` says: ask it something else."""
+
+
+# --- objects
+
+
+class ObjectError(SessionctxError):
+    """An object service did not do what was asked with an object, or cannot be asked for it."""
+
+
+class InvalidObject(ObjectError, ValueError):
+    """A place, a key, metadata or an operation cannot be sent as it is, and was not; the message says what to mend."""
+
+
+class TokenRefused(ObjectError):
+    """A token or a presigned URL is missing, broken, too old, or does not reach so far; the message says which."""
+
+    def __init__(self, message: str, *, status: int = 403) -> None:
+        super().__init__(message)
+        self.status = status
+        """As HTTP says it: 400 if it cannot be read, 401 if it is not valid, 403 if it does not allow this."""
+
+
+class OutcomeUnknown(ObjectError):
+    """A write was sent, and its answer did not come: it may have happened or not. Look, or write again."""
 
 
 # --- dag

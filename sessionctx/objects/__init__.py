@@ -1,0 +1,9 @@
+"""Objects by key in a service over HTTP: put, get, head, delete, one by one or many at a time."""
+
+from __future__ import annotations
+
+from sessionctx.objects.metadata import MANUAL, Expiration, Metadata
+from sessionctx.objects.operations import Delete, Get, Head, Operation, Put
+from sessionctx.objects.paths import Place
+
+__all__ = ["MANUAL", "Delete", "Expiration", "Get", "Head", "Metadata", "Operation", "Place", "Put"]
