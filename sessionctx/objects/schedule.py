@@ -7,7 +7,8 @@ waits until the earlier is done.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
+from heapq import heappop, heappush
 from typing import Final
 
 import attrs
@@ -61,6 +62,12 @@ class _Lane:
         self.writing = item.writes
         self.reading += not item.writes
 
+    def leave(self, item: Item) -> None:
+        if item.writes:
+            self.writing = False
+        else:
+            self.reading -= 1
+
 
 @attrs.define(eq=False)
 class Schedule:
@@ -68,25 +75,36 @@ class Schedule:
 
     parts: int = MOST_PARTS
     total: int = MOST_TOTAL
-    _ready: OrderedDict[int, Item] = attrs.field(factory=OrderedDict[int, Item], init=False)
-    """May go out, in the order of the input; in their lanes they count as in flight already."""
+    _ready: dict[int, Item] = attrs.field(factory=dict[int, Item], init=False)
+    """May go out; in their lanes they count as in flight already."""
+    _order: list[int] = attrs.field(factory=list[int], init=False)
+    """Those, as a heap: what comes first in the input goes out first."""
     _lanes: dict[str, _Lane] = attrs.field(factory=dict[str, _Lane], init=False)
     _flying: dict[int, Item] = attrs.field(factory=dict[int, Item], init=False)
     _waiting: int = attrs.field(default=0, init=False)
+    _alone: int = attrs.field(default=0, init=False)
+    """How many of those that may go out go alone."""
+    _bytes: int = attrs.field(default=0, init=False)
+    """What the others of them send."""
 
     def __len__(self) -> int:
         """How many operations are in it, those in flight included."""
         return len(self._ready) + self._waiting + len(self._flying)
 
     @property
-    def held(self) -> int:
-        """Bytes of those that may go out together, and have not gone yet."""
-        return sum(item.size or 0 for item in self._ready.values())
+    def first(self) -> int | None:
+        """The operation that goes out next; None if nothing may."""
+        return self._order[0] if self._order else None
+
+    @property
+    def full(self) -> bool:
+        """Whether more input would add nothing to the next request."""
+        return bool(self._alone) or len(self._ready) >= self.parts or self._bytes >= self.total
 
     def add(self, item: Item) -> None:
         """Take in the next operation of the input."""
         if not item.key:
-            self._ready[item.index] = item
+            self._admit(item)
             return
         lane = self._lanes.setdefault(item.key, _Lane())
         if lane.waiting or not lane.admits(item):
@@ -94,27 +112,15 @@ class Schedule:
             self._waiting += 1
         else:
             lane.enter(item)
-            self._ready[item.index] = item
-
-    def worth_sending(self) -> bool:
-        """Whether waiting for more input could add nothing to the next request."""
-        if not self._ready:
-            return False
-        together = [item for item in self._ready.values() if item.size is not None]
-        if len(together) < len(self._ready):
-            return True
-        return len(together) >= self.parts or sum(item.size or 0 for item in together) >= self.total
+            self._admit(item)
 
     def take(self) -> Request | None:
         """Return what goes out next, the oldest first; None if nothing may."""
-        first = next(iter(self._ready.values()), None)
-        if first is None:
+        if not self._order:
             return None
-        chosen = [first] if first.size is None else self._batch()
-        for item in chosen:
-            del self._ready[item.index]
-            self._flying[item.index] = item
-        return Request(tuple(chosen), alone=first.size is None)
+        alone = self._ready[self._order[0]].size is None
+        chosen = [self._go(heappop(self._order))] if alone else self._batch()
+        return Request(tuple(chosen), alone=alone)
 
     def done(self, index: int) -> None:
         """One that was in flight is done, however; those that waited for it may go."""
@@ -122,26 +128,42 @@ class Schedule:
         if not item.key:
             return
         lane = self._lanes[item.key]
-        if item.writes:
-            lane.writing = False
-        else:
-            lane.reading -= 1
+        lane.leave(item)
         while lane.waiting and lane.admits(lane.waiting[0]):
             following = lane.waiting.popleft()
             self._waiting -= 1
             lane.enter(following)
-            self._ready[following.index] = following
+            self._admit(following)
         if not (lane.waiting or lane.reading or lane.writing):
             del self._lanes[item.key]
 
+    def _admit(self, item: Item) -> None:
+        self._ready[item.index] = item
+        heappush(self._order, item.index)
+        self._alone += item.size is None
+        self._bytes += item.size or 0
+
+    def _go(self, index: int) -> Item:
+        item = self._flying[index] = self._ready.pop(index)
+        self._alone -= item.size is None
+        self._bytes -= item.size or 0
+        return item
+
     def _batch(self) -> list[Item]:
+        """Take what goes together, and leave what goes alone, and what there is no room for."""
         chosen: list[Item] = []
+        left: list[int] = []
         total = 0
-        for item in self._ready.values():
-            if item.size is None:
-                continue
-            if len(chosen) == self.parts or total + item.size > self.total:
+        while self._order and len(chosen) < self.parts:
+            size = self._ready[self._order[0]].size
+            if size is not None and total + size > self.total:
                 break
-            chosen.append(item)
-            total += item.size
+            index = heappop(self._order)
+            if size is None:
+                left.append(index)
+            else:
+                total += size
+                chosen.append(self._go(index))
+        for index in left:
+            heappush(self._order, index)
         return chosen
