@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import attrs
 
@@ -89,14 +90,14 @@ class SigningKey:
         signed = f"{_packed(header)}.{_packed(claims)}"
         return f"{signed}.{_unpadded(self._key.sign(signed.encode()))}"
 
-    def presigned(self, path: str, query: Iterable[tuple[str, str]] = (), *, now: float, seconds: int) -> str:
-        """Return *path* (percent-encoded) with a query that lets anybody GET or HEAD it for so many *seconds*."""
+    def presigned(self, path: str, query: str = "", *, now: float, seconds: int) -> str:
+        """Return *path* with a query that lets anybody GET or HEAD it for so many *seconds*; both percent-encoded."""
         if not 0 < seconds <= LONGEST:
             raise InvalidObject(f"a presigned URL is good for up to {LONGEST} seconds, not for {seconds}")
-        stamp = [("os_duration", str(seconds)), ("os_kid", self.kid), ("os_timestamp", str(int(now)))]
-        every = [*query, *stamp]
-        signature = _unpadded(self._key.sign(_signed_text(path, every)))
-        return f"{path}?{_query([*every, ('os_sig', signature)])}"
+        stamp = datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        kid = quote(self.kid, safe="")
+        every = "&".join(filter(None, [query, f"os_kid={kid}&os_timestamp={stamp}&os_duration={seconds}"]))
+        return f"{path}?{every}&os_sig={_unpadded(self._key.sign(_signed_text(path, every)))}"
 
 
 @attrs.frozen
@@ -132,17 +133,16 @@ class Verifier:
         given = {text for text in cast("list[object]", permissions) if isinstance(text, str)}
         return Grant(usecase, resource, frozenset(given) & known.permissions)
 
-    def check_presigned(self, path: str, query: Collection[tuple[str, str]], *, method: str, now: float) -> None:
-        """Let a request with a signed query pass; *path* is as it was sent. :exc:`TokenRefused`."""
-        given = {name.lower(): value for name, value in query}
+    def check_presigned(self, path: str, query: str, *, method: str, now: float) -> None:
+        """Let a request with a signed query pass; *path* and *query* are as they were sent. :exc:`TokenRefused`."""
+        given = {name.lower(): value for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=100)}
         if method not in {"GET", "HEAD"}:
             raise TokenRefused("a presigned URL is for GET and HEAD only", status=403)
-        seconds, stamp = _whole(given.get("os_duration")), _whole(given.get("os_timestamp"))
+        seconds, stamp = _whole(given.get("os_duration")), _moment(given.get("os_timestamp"))
         if seconds > LONGEST:
             raise TokenRefused(f"a presigned URL may be good for {LONGEST} seconds, not for {seconds}", status=400)
         known = self._known(given.get("os_kid"))
-        signed = [(name.lower(), value) for name, value in query if name.lower() != "os_sig"]
-        self._check_signature(known, given.get("os_sig", ""), _signed_text(path, signed))
+        self._check_signature(known, given.get("os_sig", ""), _signed_text(path, query))
         if not stamp - SKEW <= now <= stamp + seconds + SKEW:
             raise TokenRefused("the presigned URL is not good any more, or not yet", status=401)
         if "object.read" not in known.permissions:
@@ -176,19 +176,25 @@ def _check_claims(claims: Mapping[str, object], now: float) -> None:
         raise TokenRefused("the token is meant for somebody else, or comes from somebody unknown", status=401)
 
 
-def _signed_text(path: str, query: Iterable[tuple[str, str]]) -> bytes:
-    pairs = sorted((name.lower(), value) for name, value in query)
-    return f"GET\n{path}\n{_query(pairs)}".encode()
-
-
-def _query(pairs: Iterable[tuple[str, str]]) -> str:
-    return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
+def _signed_text(path: str, query: str) -> bytes:
+    """Return what is signed: the pairs of the query in order, their names in lower case, the signature left out."""
+    split = [pair.partition("=") for pair in query.split("&") if pair]
+    pairs = sorted(f"{name.lower()}{equals}{value}" for name, equals, value in split if name.lower() != "os_sig")
+    return f"GET\n{path}\n{'&'.join(pairs)}".encode()
 
 
 def _whole(text: str | None) -> int:
     if text is None or not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise TokenRefused("the presigned URL lacks its duration or its time", status=400)
+        raise TokenRefused("the presigned URL lacks its duration", status=400)
     return int(text)
+
+
+def _moment(text: str | None) -> float:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        raise TokenRefused("the presigned URL lacks its time (RFC 3339)", status=400) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _packed(fields: Mapping[str, object]) -> str:

@@ -49,7 +49,7 @@ def read(pieces, boundary="BOUNDARY", **limits):
 
 
 def plain(parts):
-    return [([*headers, ("content-disposition", "form-data; name=part")], body) for headers, body in parts]
+    return [(list(headers), body) for headers, body in parts]
 
 
 @given(parts=PARTS, data=st.data())

@@ -47,12 +47,10 @@ Event: TypeAlias = Head | Data | End
 
 
 class _Parser(multipart.PushMultipartParser):  # type: ignore[misc]  # the package has no types for its subclasses
-    """Parts need not say that they are fields of a form."""
+    """Parts need not be fields of a form, whatever they say of themselves."""
 
     def _create_segment(self, headerlist: list[tuple[str, str]]) -> multipart.MultipartSegment:
-        if not any(name.lower() == "content-disposition" for name, _ in headerlist):
-            headerlist.append(("Content-Disposition", "form-data; name=part"))
-        return super()._create_segment(headerlist)
+        return multipart.MultipartSegment(headerlist)
 
 
 @attrs.define(eq=False)

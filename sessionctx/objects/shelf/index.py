@@ -138,6 +138,13 @@ class Index:
             [(expires, place, key) for key, expires in times.items()],
         )
 
+    def amend(self, row: Row) -> None:
+        """Write down the metadata and expiry of an object anew, unless it was replaced meanwhile."""
+        self._db.execute(
+            "update objects set metadata = ?, expires = ? where place = ? and key = ? and created = ?",
+            (packed(row.metadata), row.expires, row.place, row.key, row.created),
+        )
+
     def expired(self, now: float, most: int) -> int:
         """Remove up to *most* objects that have expired; returns how many there were."""
         found = self._db.execute(

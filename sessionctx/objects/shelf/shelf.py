@@ -136,9 +136,9 @@ class Shelf:
         wanted = list(keys)
         await self._write(lambda: self._index.remove(str(place), *wanted))
 
-    async def expire(self, place: Place, key: str, at: float) -> None:
-        """Let an object expire at another time."""
-        await self._write(lambda: self._index.expire_at(str(place), {key: at}))
+    async def amend(self, row: Row) -> None:
+        """Write down what is said of an object anew, if it is still the one that was made then."""
+        await self._write(lambda: self._index.amend(row))
 
     # --- content
 
