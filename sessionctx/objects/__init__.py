@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from sessionctx.objects.client import Objects
 from sessionctx.objects.metadata import MANUAL, Expiration, Metadata
 from sessionctx.objects.operations import Delete, Get, Head, Operation, Put
+from sessionctx.objects.outcome import Object, Result
 from sessionctx.objects.paths import Place
+from sessionctx.objects.single import Reading
+from sessionctx.objects.tokens import SigningKey
 
-__all__ = ["MANUAL", "Delete", "Expiration", "Get", "Head", "Metadata", "Operation", "Place", "Put"]
+__all__ = [
+    "MANUAL",
+    "Delete",
+    "Expiration",
+    "Get",
+    "Head",
+    "Metadata",
+    "Object",
+    "Objects",
+    "Operation",
+    "Place",
+    "Put",
+    "Reading",
+    "Result",
+    "SigningKey",
+]

@@ -14,7 +14,7 @@ from typing import Final, Protocol, Self, TypeAlias
 import attrs
 import trio
 
-from sessionctx.errors import OutcomeUnknown, PeerFailed, SessionctxError, SessionError, Unreachable
+from sessionctx.errors import BadAnswer, OutcomeUnknown, PeerFailed, SessionctxError, Stalled
 from sessionctx.objects.operations import Operation, writes
 from sessionctx.objects.outcome import Result, Value
 from sessionctx.objects.schedule import Item, Request, Schedule
@@ -26,6 +26,8 @@ CHECKPOINT: Final = 32
 """So many operations are read from an input that never waits, before others get a turn."""
 LINGER: Final = 0.005
 """Seconds that a request waits for more operations to come with it, when the input is slow."""
+TOGETHER: Final = 16 * 1024 * 1024
+"""Bytes that one request sends, at most; the protocol allows more, but more would not be faster."""
 MOST_HELD: Final = 64 * 1024 * 1024
 """Bytes of content in results that nobody has taken yet; above, answers are left waiting on the line."""
 
@@ -109,7 +111,7 @@ class _Run:
 
     broken: Exception | None = attrs.field(default=None, init=False)
     """What the input raised."""
-    _schedule: Schedule = attrs.field(factory=Schedule, init=False)
+    _schedule: Schedule = attrs.field(factory=lambda: Schedule(total=TOGETHER), init=False)
     _operations: dict[int, Operation] = attrs.field(factory=dict[int, Operation], init=False)
     """Those that were read and have no outcome yet."""
     _results: dict[int, Result] = attrs.field(factory=dict[int, Result], init=False)
@@ -119,6 +121,8 @@ class _Run:
     _taken: int = attrs.field(default=0, init=False)
     _held: int = attrs.field(default=0, init=False)
     _exhausted: bool = attrs.field(default=False, init=False)
+    _may_wait: bool = attrs.field(default=False, init=False)
+    """Whether the input may keep us waiting; otherwise what is still to come is there at once."""
     _since: float = attrs.field(default=0.0, init=False)
     """Since when something has been ready to go."""
     _lot: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
@@ -129,6 +133,7 @@ class _Run:
         """Read the input, as far as the look-ahead goes."""
         try:
             if isinstance(operations, AsyncIterable):
+                self._may_wait = True
                 async for operation in operations:
                     await self._take_in(operation)
             else:
@@ -145,10 +150,11 @@ class _Run:
             while not self._exhausted or len(self._schedule):
                 request = self._due()
                 if request is None:
-                    await self._wait(self._since + LINGER if self._may_go() else math.inf)
+                    await self._wait(self._since + LINGER if self._may_wait and self._may_go() else math.inf)
                     continue
                 flight = _Flight(self, {item.index: self._operations[item.index] for item in request.items})
                 self._flights.add(flight)
+                self._wake()
                 nursery.start_soon(flight.alone if request.alone else flight.together)
 
     async def hand_out(self, send: trio.MemorySendChannel[Result]) -> None:
@@ -169,6 +175,8 @@ class _Run:
 
     async def _take_in(self, operation: Operation) -> None:
         index = self._read
+        if self._is_full():
+            self._wake()  # what is there may go
         while self._is_full():
             await self._wait()
         if index % CHECKPOINT == 0:
@@ -187,7 +195,7 @@ class _Run:
             self._wake()
 
     def _is_full(self) -> bool:
-        return self._read - self._taken >= self.look_ahead
+        return self._schedule.crowded or self._read - self._taken >= self.look_ahead
 
     # --- sending
 
@@ -203,7 +211,7 @@ class _Run:
     def _due(self) -> Request | None:
         if not self._may_go():
             return None
-        late = trio.current_time() >= self._since + LINGER
+        late = self._may_wait and trio.current_time() >= self._since + LINGER
         return self._schedule.take() if late or self._exhausted or self._schedule.full or self._is_full() else None
 
     def _is_late(self, first: int) -> bool:
@@ -227,8 +235,9 @@ class _Run:
     async def until_room(self, flight: _Flight) -> None:
         """Wait while too much content waits to be taken; but not with what everybody else waits for."""
         while self._held >= MOST_HELD and not (self.ordered and self._taken in flight.open):
-            flight.paused = True
-            self._wake()
+            if not flight.paused:
+                flight.paused = True
+                self._wake()
             await self._wait()
         flight.paused = False
 
@@ -291,10 +300,14 @@ class _Flight:
         self.run.landed(self)
 
 
+_LOST: Final = (PeerFailed, Stalled, BadAnswer)
+"""What comes when something was sent, and no answer came that says what became of it."""
+
+
 def _unanswered(operation: Operation, why: Exception) -> Exception:
     """Return the outcome of an operation that may have been sent, and was not answered."""
-    if not writes(operation) or isinstance(why, Unreachable | SessionError):
-        return why  # or nothing was sent
+    if not writes(operation) or (isinstance(why, SessionctxError) and not isinstance(why, _LOST)):
+        return why  # it is an answer; or nothing was sent
     unknown = OutcomeUnknown(f"the write of {operation.key or 'a new object'} was sent, and its answer is lost: {why}")
     unknown.__cause__ = why
     return unknown

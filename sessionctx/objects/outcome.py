@@ -12,12 +12,12 @@ from sessionctx.objects.operations import Operation
 
 @attrs.frozen
 class Object:
-    """An object as it came, whole."""
+    """An object as it came."""
 
     key: str
     metadata: Metadata
-    body: bytes = attrs.field(repr=False)
-    """Expanded, unless it was asked for as it is stored."""
+    body: bytes | None = attrs.field(repr=False)
+    """Expanded, unless it was asked for as it is stored; None if it is too large to be held: open it to read it."""
 
 
 Value: TypeAlias = str | Object | Metadata | None
@@ -44,4 +44,4 @@ class Result:
     @property
     def size(self) -> int:
         """Bytes of content that it holds in memory."""
-        return len(self.value.body) if isinstance(self.value, Object) else 0
+        return len(self.value.body or b"") if isinstance(self.value, Object) else 0

@@ -82,6 +82,8 @@ class Schedule:
     _lanes: dict[str, _Lane] = attrs.field(factory=dict[str, _Lane], init=False)
     _flying: dict[int, Item] = attrs.field(factory=dict[int, Item], init=False)
     _waiting: int = attrs.field(default=0, init=False)
+    _weight: int = attrs.field(default=0, init=False)
+    """What those that are not in flight send; one that goes alone weighs as much as a whole batch."""
     _alone: int = attrs.field(default=0, init=False)
     """How many of those that may go out go alone."""
     _bytes: int = attrs.field(default=0, init=False)
@@ -101,8 +103,14 @@ class Schedule:
         """Whether more input would add nothing to the next request."""
         return bool(self._alone) or len(self._ready) >= self.parts or self._bytes >= self.total
 
+    @property
+    def crowded(self) -> bool:
+        """Whether it holds enough, so that more input can wait."""
+        return len(self._ready) + self._waiting >= 2 * self.parts or self._weight >= self.total
+
     def add(self, item: Item) -> None:
         """Take in the next operation of the input."""
+        self._weight += self._weight_of(item)
         if not item.key:
             self._admit(item)
             return
@@ -143,8 +151,12 @@ class Schedule:
         self._alone += item.size is None
         self._bytes += item.size or 0
 
+    def _weight_of(self, item: Item) -> int:
+        return self.total if item.size is None else item.size
+
     def _go(self, index: int) -> Item:
         item = self._flying[index] = self._ready.pop(index)
+        self._weight -= self._weight_of(item)
         self._alone -= item.size is None
         self._bytes -= item.size or 0
         return item

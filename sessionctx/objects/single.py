@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Final
 
 import attrs
 
-from sessionctx.errors import BadAnswer, DecodeError, FileChanged, PeerError
+from sessionctx.errors import BadAnswer, DecodeError
 from sessionctx.objects.metadata import Metadata, to_headers
 from sessionctx.objects.outcome import Object
 from sessionctx.objects.wire import Answer, Wire
 from sessionctx.objects.zstd import Expander
-from sessionctx.storage.patience import PASSING, Patience
 from sessionctx.transports import Body
 
 _ABSENT: Final = (404,)
@@ -90,25 +89,34 @@ async def get(wire: Wire, key: str, *, most: int, decompress: bool = True) -> Ob
 
 
 class _Expanded:
-    """The pieces of an answer, expanded."""
+    """The pieces of an answer, expanded, a little at a time."""
 
     def __init__(self, answer: Answer, peer: str) -> None:
         self._answer = answer
         self._peer = peer
         self._expander = Expander()
-        self._waiting: list[bytes] = []
+        self._coming: Iterator[bytes] = iter(())
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        raise NotImplementedError
+        try:
+            while (piece := next(self._coming, None)) is None:
+                self._coming = self._expander.feed(await self._next())
+        except DecodeError as error:
+            raise BadAnswer(f"{self._peer} sends a broken object: {error}", peer=self._peer) from error
+        return piece
+
+    async def _next(self) -> bytes:
+        try:
+            return await anext(self._answer)
+        except StopAsyncIteration:
+            self._expander.close()
+            raise
 
 
 def _range(offset: int, length: int | None) -> Mapping[str, str]:
     if not offset and length is None:
         return MappingProxyType({})
     return {"Range": f"bytes={offset}-" if length is None else f"bytes={offset}-{offset + length - 1}"}
-
-
-_ = (DecodeError, FileChanged, PeerError, PASSING, Patience)
