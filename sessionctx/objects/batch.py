@@ -8,13 +8,13 @@ from typing import Final
 import attrs
 
 from sessionctx.errors import BadAnswer, DecodeError, InvalidObject
-from sessionctx.objects.many import Answers
 from sessionctx.objects.metadata import to_headers
 from sessionctx.objects.multipart import Data, Decoder, Encoder, End, boundary_of, gathered
 from sessionctx.objects.multipart import Head as PartHead
 from sessionctx.objects.operations import Delete, Get, Head, Operation, Put
 from sessionctx.objects.outcome import Object, Value
 from sessionctx.objects.paths import decoded, encoded
+from sessionctx.objects.service import Answers
 from sessionctx.objects.wire import Wire, error_of, metadata_of
 from sessionctx.objects.zstd import expanded
 from sessionctx.transports import Body

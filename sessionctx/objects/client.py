@@ -21,6 +21,7 @@ from sessionctx.objects.metadata import DEFAULT_TYPE, MANUAL, Encoding, Expirati
 from sessionctx.objects.operations import Body as Content
 from sessionctx.objects.outcome import Object, Result
 from sessionctx.objects.paths import Place, Scopes, checked_key
+from sessionctx.objects.service import Operations
 from sessionctx.objects.several import Several
 from sessionctx.objects.single import Reading
 from sessionctx.objects.tokens import SigningKey
@@ -173,7 +174,7 @@ class Objects:
     # --- many at a time
 
     def many(
-        self, operations: many.Operations, *, concurrency: int = 3, ordered: bool = False, most: int = MOST_WHOLE
+        self, operations: Operations, *, concurrency: int = 3, ordered: bool = False, most: int = MOST_WHOLE
     ) -> AbstractAsyncContextManager[AsyncIterator[Result]]:
         """Do *operations*, and lend their results: as they come, or in the order of the input if *ordered*::
 

@@ -7,9 +7,9 @@ out the results. All of them end with the block, however it is left.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Final, Protocol, Self, TypeAlias
+from typing import Final, Self
 
 import attrs
 import trio
@@ -17,10 +17,8 @@ import trio
 from sessionctx.errors import BadAnswer, OutcomeUnknown, PeerFailed, SessionctxError, Stalled
 from sessionctx.objects.operations import Operation, writes
 from sessionctx.objects.outcome import Result, Value
-from sessionctx.objects.schedule import Item, Request, Schedule
-
-Operations: TypeAlias = Iterable[Operation] | AsyncIterable[Operation]
-"""Consumed as it is needed, so it may be endless."""
+from sessionctx.objects.schedule import Request, Schedule
+from sessionctx.objects.service import Operations, Service
 
 CHECKPOINT: Final = 32
 """So many operations are read from an input that never waits, before others get a turn."""
@@ -30,30 +28,6 @@ TOGETHER: Final = 16 * 1024 * 1024
 """Bytes that one request sends, at most; the protocol allows more, but more would not be faster."""
 MOST_HELD: Final = 64 * 1024 * 1024
 """Bytes of content in results that nobody has taken yet; above, answers are left waiting on the line."""
-
-
-class Answers(Protocol):
-    """Whom a service tells what became of the operations of one request."""
-
-    async def answer(self, index: int, value: Value = None, error: Exception | None = None) -> None:
-        """Tell the outcome of one; a second one for the same operation is left alone. May wait until there is room."""
-        ...
-
-
-class Service(Protocol):
-    """Where the requests of ``many`` go. What it raises is the outcome of all that it has not answered."""
-
-    async def prepare(self, index: int, operation: Operation) -> Item:
-        """Check and measure an operation before anything is sent for it."""
-        ...
-
-    async def batch(self, operations: dict[int, Operation], answers: Answers) -> None:
-        """Send small operations in one request."""
-        ...
-
-    async def alone(self, index: int, operation: Operation, answers: Answers) -> None:
-        """Send one operation."""
-        ...
 
 
 @asynccontextmanager

@@ -19,8 +19,7 @@ from sessionctx.objects.operations import Body as Content
 from sessionctx.objects.uploads import PART, Piece
 from sessionctx.objects.wire import Wire
 from sessionctx.objects.zstd import Compressor, compressed
-from sessionctx.storage.patience import PASSING, Patience
-from sessionctx.storage.source import pieces
+from sessionctx.storage import PASSING, Patience, pieces
 from sessionctx.transports import Body
 
 READ: Final = 1024 * 1024

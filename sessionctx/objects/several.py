@@ -8,12 +8,12 @@ import attrs
 
 from sessionctx.errors import InvalidObject
 from sessionctx.objects import batch, sending, single
-from sessionctx.objects.many import Answers
 from sessionctx.objects.metadata import to_headers
 from sessionctx.objects.operations import Delete, Get, Head, Operation, Put, writes
 from sessionctx.objects.outcome import Value
 from sessionctx.objects.paths import checked_key
 from sessionctx.objects.schedule import MOST_BODY, Item, zstd_bound
+from sessionctx.objects.service import Answers
 from sessionctx.objects.wire import Wire
 from sessionctx.objects.zstd import compressed
 

@@ -16,7 +16,7 @@ import trio
 from sessionctx.errors import AccessDenied, BadAnswer, ObjectError, PeerError, SessionError
 from sessionctx.objects.metadata import Metadata, to_headers
 from sessionctx.objects.wire import Wire, text_in
-from sessionctx.storage.patience import PASSING, Patience
+from sessionctx.storage import PASSING, Patience
 from sessionctx.transports import Body
 
 Piece: TypeAlias = bytes | bytearray | memoryview

@@ -9,10 +9,13 @@ from sessionctx.storage.endpoint import Endpoint, Request
 from sessionctx.storage.local import LocalStorage
 from sessionctx.storage.memory import MemoryStorage
 from sessionctx.storage.paths import checked
+from sessionctx.storage.patience import PASSING, Patience
 from sessionctx.storage.registry import open_storage
 from sessionctx.storage.transfer import Location
+from sessionctx.storage.source import pieces
 
 __all__ = [
+    "PASSING",
     "Backend",
     "Can",
     "Endpoint",
@@ -23,6 +26,7 @@ __all__ = [
     "Location",
     "MemoryStorage",
     "Outcome",
+    "Patience",
     "Reader",
     "Request",
     "Source",
@@ -32,4 +36,5 @@ __all__ = [
     "copy",
     "download",
     "open_storage",
+    "pieces",
 ]

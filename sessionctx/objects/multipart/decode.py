@@ -7,12 +7,12 @@ in the framing is final: nothing that follows can be trusted.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias, cast
+from functools import cache
+from typing import Any, Final, TypeAlias
 
 import attrs
-import multipart  # pyright: ignore[reportMissingTypeStubs]
 
-from sessionctx.errors import DecodeError
+from sessionctx.errors import DecodeError, MissingExtra
 
 MOST_HEADERS: Final = 128
 MOST_HEADER: Final = 16 * 1024
@@ -46,11 +46,26 @@ class End:
 Event: TypeAlias = Head | Data | End
 
 
-class _Parser(multipart.PushMultipartParser):  # type: ignore[misc]  # the package has no types for its subclasses
-    """Parts need not be fields of a form, whatever they say of themselves."""
+@cache
+def _parser() -> Any:
+    """Return the push parser, for parts that need not be fields of a form, whatever they say of themselves."""
+    multipart = _library()
 
-    def _create_segment(self, headerlist: list[tuple[str, str]]) -> multipart.MultipartSegment:
-        return multipart.MultipartSegment(headerlist)
+    class Parser(multipart.PushMultipartParser):  # type: ignore[misc, name-defined]  # the package has no types
+        def _create_segment(self, headerlist: list[tuple[str, str]]) -> object:
+            return multipart.MultipartSegment(headerlist)
+
+    return Parser
+
+
+def _library() -> Any:
+    try:
+        import multipart  # pyright: ignore[reportMissingTypeStubs]
+    except ImportError:
+        raise MissingExtra(
+            "bodies of many parts need the package multipart: pip install 'sessionctx[objects]'"
+        ) from None
+    return multipart
 
 
 @attrs.define(eq=False)
@@ -60,11 +75,11 @@ class Decoder:
     boundary: str
     max_parts: int = 1000
     """One more is a fault of the framing."""
-    _parser: _Parser = attrs.field(init=False)
+    _parser: Any = attrs.field(init=False)
     _index: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._parser = _Parser(
+        self._parser = _parser()(
             self.boundary,
             max_header_count=MOST_HEADERS,
             max_header_size=MOST_HEADER,
@@ -77,15 +92,15 @@ class Decoder:
             return
         try:
             for event in self._parser.parse(data):
-                yield self._told(cast("object", event))
-        except multipart.MultipartError as error:
+                yield self._told(event)
+        except _library().MultipartError as error:
             raise DecodeError(f"a body of many parts is broken: {error}") from error
 
     def close(self) -> None:
         """Nothing more comes. :exc:`DecodeError` if it is not whole."""
         try:
             self._parser.close()
-        except multipart.MultipartError as error:
+        except _library().MultipartError as error:
             raise DecodeError(f"a body of many parts ends after {self._index} parts, and is not whole") from error
 
     def _told(self, event: object) -> Event:
@@ -93,7 +108,7 @@ class Decoder:
             return End()
         if isinstance(event, bytes | bytearray):
             return Data(bytes(event))
-        segment = cast("multipart.MultipartSegment", event)
+        segment: Any = event
         head = Head(self._index, tuple((name.lower(), value) for name, value in segment.headerlist))
         self._index += 1
         return head

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessionctx.objects.shelf.index import Index, Part, Upload
-from sessionctx.objects.shelf.rows import Blob, Row
+from sessionctx.objects.shelf.rows import Blob, Row, packed, unpacked
 from sessionctx.objects.shelf.shelf import Put, Shelf, fresh_key, open_shelf
 
-__all__ = ["Blob", "Index", "Part", "Put", "Row", "Shelf", "Upload", "fresh_key", "open_shelf"]
+__all__ = ["Blob", "Index", "Part", "Put", "Row", "Shelf", "Upload", "fresh_key", "open_shelf", "packed", "unpacked"]

@@ -23,8 +23,7 @@ from sessionctx.objects.metadata import Metadata
 from sessionctx.objects.paths import Place
 from sessionctx.objects.shelf.index import Index
 from sessionctx.objects.shelf.rows import Blob, Row, bumped, first_expiry
-from sessionctx.storage import Backend, Source, open_storage
-from sessionctx.storage.source import pieces
+from sessionctx.storage import Backend, Source, open_storage, pieces
 
 T = TypeVar("T")
 Piece: TypeAlias = bytes | bytearray | memoryview

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from sessionctx.errors import InvalidObject, SessionctxError
-from sessionctx.objects.tokens import Permission
+from sessionctx.objects import Permission
 from sessionctx.serve import asgi
 from sessionctx.serve.asgi import App, Receive, Scope, Send
 from sessionctx.serve.log import logger

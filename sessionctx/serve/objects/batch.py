@@ -15,11 +15,7 @@ from urllib.parse import quote
 import attrs
 
 from sessionctx.errors import DecodeError, InvalidObject
-from sessionctx.objects.multipart import Data, Decoder, Encoder, End, Head, boundary_of
-from sessionctx.objects.paths import decoded
-from sessionctx.objects.schedule import MOST_BODY, MOST_PARTS
-from sessionctx.objects.shelf import Put, fresh_key
-from sessionctx.objects.tokens import Grant, Permission
+from sessionctx.objects import Grant, Permission, multipart, paths, schedule, shelf
 from sessionctx.serve.objects.call import Call, Problem
 from sessionctx.serve.objects.exchange import Exchange
 from sessionctx.serve.objects.service import Service, allow, metadata_of
@@ -56,11 +52,11 @@ async def run(service: Service, call: Call, exchange: Exchange) -> None:
     """Do all operations of the request, and answer with a part for each."""
     batch = _Batch(service, call, service.grant(call))
     try:
-        boundary = boundary_of(call.headers.get("content-type", ""))
+        boundary = multipart.boundary_of(call.headers.get("content-type", ""))
     except InvalidObject as error:
         raise Problem(400, str(error)) from None
-    await batch.take_in(exchange, Decoder(boundary, max_parts=10 * MOST_PARTS))
-    encoder = Encoder()
+    await batch.take_in(exchange, multipart.Decoder(boundary, max_parts=10 * schedule.MOST_PARTS))
+    encoder = multipart.Encoder()
     await exchange.start(200, {"Content-Type": encoder.content_type})
     for operation in batch.operations:
         await batch.answer(operation, encoder, exchange)
@@ -78,7 +74,7 @@ class _Batch:
     _is_whole: bool = attrs.field(default=True, init=False)
     """Whether the last part that began has ended."""
 
-    async def take_in(self, exchange: Exchange, decoder: Decoder) -> None:
+    async def take_in(self, exchange: Exchange, decoder: multipart.Decoder) -> None:
         """Read all parts, and do the writes among them. What is wrong with the framing ends it, as one more part."""
         try:
             async for data in exchange.body(MOST_REQUEST):
@@ -94,29 +90,29 @@ class _Batch:
             self.operations.append(_Operation(index, problem=problem))
         await self._write()
 
-    def _note(self, event: Head | Data | End) -> None:
+    def _note(self, event: multipart.Head | multipart.Data | multipart.End) -> None:
         match event:
-            case Head():
+            case multipart.Head():
                 self._is_whole = False
                 self.operations.append(self._begun(event))
-            case Data(data=data):
+            case multipart.Data(data=data):
                 operation = self.operations[-1]
                 if operation.problem is None and operation.kind == "insert":
                     operation.body += data
-                    if len(operation.body) > MOST_BODY:
-                        operation.problem = Problem(413, f"a body in a batch has up to {MOST_BODY} bytes")
+                    if len(operation.body) > schedule.MOST_BODY:
+                        operation.problem = Problem(413, f"a body in a batch has up to {schedule.MOST_BODY} bytes")
                         operation.body = bytearray()
-            case End():
+            case multipart.End():
                 self._is_whole = True
                 operation = self.operations[-1]
                 if operation.problem is None and operation.kind in ("insert", "delete"):
                     self._writes.append(operation)
                     self._held += len(operation.body)
 
-    def _begun(self, head: Head) -> _Operation:
+    def _begun(self, head: multipart.Head) -> _Operation:
         operation = _Operation(head.index, head.get(f"{PREFIX}kind").lower(), headers=dict(head.headers))
         try:
-            operation.key = decoded(head.get(f"{PREFIX}key"))
+            operation.key = paths.decoded(head.get(f"{PREFIX}key"))
             self._check(operation)
         except InvalidObject as error:
             operation.problem = Problem(400, str(error))
@@ -125,14 +121,14 @@ class _Batch:
         return operation
 
     def _check(self, operation: _Operation) -> None:
-        if operation.index >= MOST_PARTS:
-            raise Problem(413, f"a batch has up to {MOST_PARTS} operations")
+        if operation.index >= schedule.MOST_PARTS:
+            raise Problem(413, f"a batch has up to {schedule.MOST_PARTS} operations")
         if operation.kind not in _PERMISSIONS:
             raise Problem(400, f"{operation.kind[:40]!r} is no kind of operation")
         allow(self.grant, self.call.place, _PERMISSIONS[operation.kind])
         if operation.kind == "insert":
             metadata_of(operation.headers)
-            operation.key = operation.key or fresh_key()
+            operation.key = operation.key or shelf.fresh_key()
         elif not operation.key:
             raise Problem(400, "the operation names no key")
 
@@ -141,7 +137,9 @@ class _Batch:
         todo, self._writes, self._held = self._writes, [], 0
         place = self.call.place
         puts = [
-            Put(place, each.key, metadata_of(each.headers), bytes(each.body)) for each in todo if each.kind == "insert"
+            shelf.Put(place, each.key, metadata_of(each.headers), bytes(each.body))
+            for each in todo
+            if each.kind == "insert"
         ]
         if puts:
             await self.service.shelf.put_many(puts)
@@ -151,7 +149,7 @@ class _Batch:
         for each in todo:
             each.body = bytearray()
 
-    async def answer(self, operation: _Operation, encoder: Encoder, exchange: Exchange) -> None:
+    async def answer(self, operation: _Operation, encoder: multipart.Encoder, exchange: Exchange) -> None:
         """Send the part that answers *operation*."""
         index, first = operation.index, operation is self.operations[0]
         if operation.problem is not None:
@@ -177,7 +175,9 @@ class _Batch:
                     await exchange.piece(bytes(piece))
 
 
-def _head(encoder: Encoder, index: int, status: int, more: Iterable[tuple[str, str]], *, first: bool) -> bytes:
+def _head(
+    encoder: multipart.Encoder, index: int, status: int, more: Iterable[tuple[str, str]], *, first: bool
+) -> bytes:
     headers = [
         ("content-disposition", 'form-data; name="part"'),
         (f"{PREFIX}index", str(index)),

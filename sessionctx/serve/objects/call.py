@@ -10,8 +10,7 @@ from urllib.parse import parse_qsl, unquote
 import attrs
 
 from sessionctx.errors import InvalidObject, TokenRefused
-from sessionctx.objects import Place
-from sessionctx.objects.paths import decoded
+from sessionctx.objects import Place, paths
 from sessionctx.serve.asgi import Scope, headers_of
 
 Resource: TypeAlias = Literal[
@@ -75,7 +74,7 @@ def read(scope: Scope) -> Call:
         raise Problem(404, "a batch goes to a path with a slash at its end")
     try:
         place = Place.parse(unquote(segments[3], errors="strict"), unquote(segments[4], errors="strict"))
-        key = decoded(segments[5]) if len(segments) > 5 else ""
+        key = paths.decoded(segments[5]) if len(segments) > 5 else ""
     except (InvalidObject, UnicodeDecodeError) as error:
         raise Problem(400, str(error)) from None
     query = cast("bytes", scope.get("query_string", b"")).decode("latin-1")

@@ -8,10 +8,7 @@ from typing import Final
 import attrs
 
 from sessionctx.errors import InvalidObject, TokenRefused
-from sessionctx.objects import Metadata, Place
-from sessionctx.objects.metadata import from_headers
-from sessionctx.objects.shelf import Shelf
-from sessionctx.objects.tokens import Grant, Permission, Verifier
+from sessionctx.objects import Grant, Metadata, Permission, Place, Shelf, Verifier, metadata
 from sessionctx.serve.objects.call import Call, Problem, refused, token_of
 
 MOST_OBJECT: Final = 5 * 1024**4
@@ -55,7 +52,9 @@ def allow(grant: Grant | None, place: Place, permission: Permission) -> None:
 def metadata_of(headers: Mapping[str, str]) -> Metadata:
     """Return the metadata that a client gives. `Problem` 400. What only the server says is left alone."""
     try:
-        given = from_headers((name, value) for name, value in headers.items() if not name.startswith("x-sn-time-"))
+        given = metadata.from_headers(
+            (name, value) for name, value in headers.items() if not name.startswith("x-sn-time-")
+        )
     except InvalidObject as error:
         raise Problem(400, str(error)) from None
     return attrs.evolve(given, created=None, expires=None, size=None)

@@ -10,9 +10,7 @@ from urllib.parse import quote
 import attrs
 
 from sessionctx.errors import InvalidObject
-from sessionctx.objects import duration
-from sessionctx.objects.metadata import to_headers, told
-from sessionctx.objects.shelf import Row
+from sessionctx.objects import duration, metadata, shelf
 from sessionctx.serve.objects.call import Call, Problem, byte_range
 from sessionctx.serve.objects.exchange import Exchange
 from sessionctx.serve.objects.service import Service, metadata_of
@@ -65,7 +63,7 @@ async def extend(service: Service, call: Call, exchange: Exchange) -> None:
     await exchange.say(204)
 
 
-async def found(service: Service, call: Call) -> Row:
+async def found(service: Service, call: Call) -> shelf.Row:
     """Return the object. `Problem` 404."""
     (row,) = await service.shelf.find(call.place, [call.key])
     if row is None:
@@ -73,11 +71,11 @@ async def found(service: Service, call: Call) -> Row:
     return row
 
 
-def headers_of(row: Row) -> dict[str, str]:
+def headers_of(row: shelf.Row) -> dict[str, str]:
     """Return what an answer says of an object."""
-    metadata = row.told()
-    headers = {**dict(to_headers(metadata)), **dict(told(metadata)), "Accept-Ranges": "bytes"}
-    headers["Content-Disposition"] = _disposition(metadata.filename)
+    about = row.told()
+    headers = {**dict(metadata.to_headers(about)), **dict(metadata.told(about)), "Accept-Ranges": "bytes"}
+    headers["Content-Disposition"] = _disposition(about.filename)
     return headers
 
 
@@ -92,7 +90,7 @@ def _disposition(name: str | None) -> str:
     return f'attachment; filename="{plain}"{extended}'
 
 
-def _expiry(wanted: dict[str, Any], row: Row, now: float) -> float:
+def _expiry(wanted: dict[str, Any], row: shelf.Row, now: float) -> float:
     try:
         if set(wanted) == {"at"}:
             at = datetime.fromisoformat(str(wanted["at"]))
@@ -105,7 +103,7 @@ def _expiry(wanted: dict[str, Any], row: Row, now: float) -> float:
     raise Problem(422, "extend_expiry takes 'at', or 'after' with 'from': 'creation' or 'now'")
 
 
-def _living_until(row: Row, at: float) -> Row:
+def _living_until(row: shelf.Row, at: float) -> shelf.Row:
     """Return *row* with its new expiry; a time to live is then that from its making."""
     expiration = row.metadata.expiration
     if expiration.kind == "ttl":

@@ -13,8 +13,7 @@ from typing import Any, Final, Self, cast
 
 import attrs
 
-from sessionctx.objects.shelf import Blob, Index, Part, Upload, fresh_key
-from sessionctx.objects.shelf.rows import packed, unpacked
+from sessionctx.objects import shelf
 from sessionctx.serve.objects.call import Call, Problem
 from sessionctx.serve.objects.exchange import Exchange, Gone
 from sessionctx.serve.objects.service import Service, metadata_of
@@ -46,7 +45,7 @@ async def put_part(service: Service, call: Call, exchange: Exchange) -> None:
         size = (await service.shelf.content.write(blob, body)).size or 0
         _check_md5(call.headers.get("content-md5"), body.md5)
         etag = body.md5.hex()
-        part = Part(number=number, etag=etag, modified=service.shelf.now(), blob=Blob(blob, size))
+        part = shelf.Part(number=number, etag=etag, modified=service.shelf.now(), blob=shelf.Blob(blob, size))
         await service.shelf.indexed(lambda index: index.add_part(upload.id, part), writes=True)
     await exchange.say(200, {"etag": etag})
 
@@ -77,7 +76,7 @@ async def complete(service: Service, call: Call, exchange: Exchange) -> None:
     except Problem as problem:  # the protocol has this answer begin before it is known how it ends
         await exchange.say(200, {"error": {"code": problem.status, "message": problem.detail}})
         return
-    await service.shelf.name(call.place, upload.key, unpacked(upload.metadata), blobs, upload=upload.id)
+    await service.shelf.name(call.place, upload.key, shelf.unpacked(upload.metadata), blobs, upload=upload.id)
     await exchange.say(200, {"key": upload.key})
 
 
@@ -120,7 +119,7 @@ async def put_chunk(service: Service, call: Call, exchange: Exchange) -> None:
         return
     _, parts = await _offset(service, upload, full=True)
     blobs = [part.blob for part in parts]
-    await service.shelf.name(call.place, upload.key, unpacked(upload.metadata), blobs, upload=upload.id)
+    await service.shelf.name(call.place, upload.key, shelf.unpacked(upload.metadata), blobs, upload=upload.id)
     await exchange.say(201, {"key": upload.key})
 
 
@@ -134,7 +133,7 @@ async def cancel(service: Service, call: Call, exchange: Exchange) -> None:
 # ---
 
 
-async def _take_in(service: Service, upload: Upload, after: list[Part], body: AsyncIterator[bytes]) -> None:
+async def _take_in(service: Service, upload: shelf.Upload, after: list[shelf.Part], body: AsyncIterator[bytes]) -> None:
     """Keep what comes, piece by piece; what has come before the connection breaks stays."""
     number = after[-1].number if after else 0
     pieces = _Cut(body)
@@ -143,21 +142,21 @@ async def _take_in(service: Service, upload: Upload, after: list[Part], body: As
         async with service.shelf.writing() as blob:
             size = (await service.shelf.content.write(blob, pieces)).size or 0
             if size:
-                part = Part(number=number, etag="", modified=service.shelf.now(), blob=Blob(blob, size))
-                await service.shelf.indexed(partial(Index.add_part, upload=upload.id, part=part), writes=True)
+                part = shelf.Part(number=number, etag="", modified=service.shelf.now(), blob=shelf.Blob(blob, size))
+                await service.shelf.indexed(partial(shelf.Index.add_part, upload=upload.id, part=part), writes=True)
 
 
-async def _offset(service: Service, upload: Upload, *, full: bool = False) -> tuple[int, list[Part]]:
+async def _offset(service: Service, upload: shelf.Upload, *, full: bool = False) -> tuple[int, list[shelf.Part]]:
     parts = await service.shelf.indexed(lambda index: index.parts(upload.id))
     return sum(part.blob.size for part in parts), parts if full else parts[-1:]
 
 
-async def _begin(service: Service, call: Call, length: int | None) -> Upload:
-    upload = Upload(
+async def _begin(service: Service, call: Call, length: int | None) -> shelf.Upload:
+    upload = shelf.Upload(
         id=secrets.token_urlsafe(24),
         place=str(call.place),
-        key=call.key or fresh_key(),
-        metadata=packed(metadata_of(call.headers)),
+        key=call.key or shelf.fresh_key(),
+        metadata=shelf.packed(metadata_of(call.headers)),
         begun=service.shelf.now(),
         length=length,
     )
@@ -165,7 +164,7 @@ async def _begin(service: Service, call: Call, length: int | None) -> Upload:
     return upload
 
 
-async def _upload(service: Service, call: Call, name: str | None, *, resumable: bool = False) -> Upload:
+async def _upload(service: Service, call: Call, name: str | None, *, resumable: bool = False) -> shelf.Upload:
     if not name:
         raise Problem(400, "the query is to name the upload")
     upload = await service.shelf.indexed(lambda index: index.upload(name))
@@ -178,8 +177,8 @@ async def _upload(service: Service, call: Call, name: str | None, *, resumable: 
     return upload
 
 
-def _chosen(wanted: list[object], here: dict[int, Part]) -> list[Blob]:
-    blobs: list[Blob] = []
+def _chosen(wanted: list[object], here: dict[int, shelf.Part]) -> list[shelf.Blob]:
+    blobs: list[shelf.Blob] = []
     last = 0
     for each in wanted:
         fields = cast("dict[str, Any]", each) if isinstance(each, dict) else {}
@@ -194,7 +193,7 @@ def _chosen(wanted: list[object], here: dict[int, Part]) -> list[Blob]:
     return blobs
 
 
-def _told(part: Part) -> dict[str, object]:
+def _told(part: shelf.Part) -> dict[str, object]:
     modified = datetime.fromtimestamp(part.modified, UTC).isoformat(timespec="microseconds")
     return {"part_number": part.number, "etag": part.etag, "last_modified": modified, "size": part.blob.size}
 
