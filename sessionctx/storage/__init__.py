@@ -11,8 +11,8 @@ from sessionctx.storage.memory import MemoryStorage
 from sessionctx.storage.paths import checked
 from sessionctx.storage.patience import PASSING, Patience
 from sessionctx.storage.registry import open_storage
-from sessionctx.storage.transfer import Location
 from sessionctx.storage.source import pieces
+from sessionctx.storage.transfer import Location
 
 __all__ = [
     "PASSING",

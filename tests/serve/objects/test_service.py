@@ -335,7 +335,7 @@ async def test_what_came_before_a_cut_is_kept(web, monkeypatch):
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         head = f"PUT {where} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: 2560\r\n\r\n"
         await stream.send_all(head.encode() + BODY[:2100])
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         offset = 0
         while offset < 2000:
             asked = await web.ask("PUT", where, b"", upload_offset="*")
