@@ -14,13 +14,12 @@ from sessionctx.errors import CannotDo, FileChanged
 from sessionctx.peers import Record
 from sessionctx.storage.base import PLAIN, Backend, Entry, WriteOptions
 from sessionctx.storage.endpoint import Endpoint
-from sessionctx.storage.landing import Landing
+from sessionctx.storage.landing import Landing, Span
 from sessionctx.storage.local import LocalStorage
-from sessionctx.storage.source import Gathered
 from sessionctx.storage.window import Part, Shape, Window, shape
 
 ENOUGH: Final = 1024 * 1024
-"""Bytes of a step in a worker thread."""
+"""Bytes that are written in one step, in a worker thread."""
 _NOTE_EVERY: Final = 256 * 1024 * 1024
 """Bytes after which it is noted what is there, if that is to be gone on with."""
 _LATE: Final = 4.0
@@ -117,28 +116,34 @@ class _Download:
 
     async def _bring(self, part: Part) -> None:
         """Bring one part; an error of it ends all."""
+        span = self.landing.begin(part.begin)
         try:
             with trio.CancelScope() as self._scopes[id(part)]:
-                await self._read(part)
+                await self._read(part, span)
         except Exception as error:  # noqa: BLE001 - raised by `run`, outside of the nursery
             self._failure = self._failure or error
         finally:
             del self._scopes[id(part)]
+            part.at = min(part.at, span.end)  # what came, and was not written any more, is not here
             self.window.ended(part)
             self._ended.set()
 
-    async def _read(self, part: Part) -> None:
+    async def _read(self, part: Part, span: Span) -> None:
         async with self.source.read(
             self.path, offset=part.begin, length=part.left, version=self.entry.version
         ) as reader:
-            pieces, span = Gathered(reader, ENOUGH), self.landing.begin(part.begin)
-            while part.left:
-                piece = await pieces.next()
-                if not piece:
-                    raise self._too_short()
-                await self.work(partial(self.landing.put, span, memoryview(piece)[: part.left]))
-                self.progress(self.window.came(part, len(piece), trio.current_time()))
-                await self._note(len(piece))
+            gathered = bytearray()
+            async for piece in reader:
+                data = memoryview(piece)
+                gathered += data[: self.window.came(part, data.nbytes, trio.current_time())]
+                if len(gathered) >= ENOUGH or not part.left:
+                    await self.work(partial(self.landing.put, span, gathered))
+                    self.progress(len(gathered))
+                    await self._note(len(gathered))
+                    gathered = bytearray()
+                if not part.left:
+                    return
+        raise self._too_short()
 
     async def _note(self, count: int) -> None:
         """From time to time, note what is there, so that a crash does not lose it."""

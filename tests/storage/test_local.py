@@ -148,6 +148,33 @@ async def test_what_cannot_be_looked_at_is_told_and_the_rest_goes_on(backend, tm
         await listed(backend, "c")
 
 
+async def test_a_folder_that_breaks_off_is_told_and_the_rest_goes_on(backend, monkeypatch):
+    for path in ["a/1", "a/2", "b/1"]:
+        await backend.write(path, b"x")
+    scandir = os.scandir
+
+    class Breaking:
+        def __init__(self, path):
+            self._scan = scandir(path)
+            self._breaks = str(path).endswith("/a")
+            self.close = self._scan.close
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            found = next(self._scan)
+            if self._breaks and found.name == "2":
+                raise OSError(5, "Input/output error")
+            return found
+
+    monkeypatch.setattr(os, "scandir", Breaking)
+    async with backend.list(recursive=True) as listing:
+        found = [entry async for entry in listing]
+    assert {"a", "b", "b/1"} <= {entry.path for entry in found}
+    assert [(entry.path, "Input/output" in str(entry.problem)) for entry in found if entry.problem] == [("a", True)]
+
+
 async def test_a_tree_deeper_than_may_be_open_is_listed(backend):
     deep = "/".join(["d"] * 200)
     await backend.write(f"{deep}/file", b"x")

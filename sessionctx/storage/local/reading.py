@@ -35,7 +35,8 @@ class Opened:
     def open(cls, place: Place, path: str, offset: int, length: int | None, version: str | None) -> Opened:
         """Open it. :exc:`OSError`, :exc:`NoSuchFile`, :exc:`FileChanged`."""
         where = place.through(path)
-        handle = os.open(where, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+        flags = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_NONBLOCK", "O_NOFOLLOW"))
+        handle = os.open(where, os.O_RDONLY | flags)
         with ExitStack() as ending:
             ending.callback(os.close, handle)
             entry = entry_of(path, os.fstat(handle))
