@@ -58,6 +58,9 @@ class Can:
     """Requests at once that serve this kind of endpoint well."""
     best_part: int = 8 * 1024 * 1024
     """Bytes of one part, where a large file is moved in parts."""
+    pipelined: bool = False
+    """One read of a large file fills the line by itself, and is checked as a whole where the server tells a checksum of
+    it: it need not be read in parts to be fast."""
     local: bool = False
     """On this machine's own file system: nothing travels."""
 

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 import attrs
 
-from sessionctx.storage.base import Backend, Entry, Reader, WriteOptions
+from sessionctx.storage.base import Backend, Can, Entry, Reader, WriteOptions
 from sessionctx.storage.downloading import download
 from sessionctx.storage.local import LocalStorage
 from sessionctx.storage.paths import joined
@@ -44,20 +44,25 @@ async def transfer(
 ) -> int:
     """Copy the file that *entry* tells of; return its bytes. *progress* is called with each number of bytes that moved.
 
-    Within one storage that is left to it; large files come to this disk in parts, several at a time; others are
-    streamed. Times, permissions, content type and metadata are kept where both sides do that.
+    Within one storage that is left to it. Large files come to this disk in parts, several at a time, where a single
+    read would not fill the line, or what has come is to be kept for another time (*resume*). Others are streamed. Times,
+    permissions, content type and metadata are kept where both sides do that.
     """
     one = (source.storage.endpoint, source.storage.url) == (target.storage.endpoint, target.storage.url)
     if one and target.storage.can.copy:
         copied = await target.storage.copy(source.path, target.path)
     elif isinstance(source.storage, LocalStorage) and isinstance(target.storage, LocalStorage):
         copied = await target.storage.copy_from(source.storage, source.path, target.path)
-    elif isinstance(target.storage, LocalStorage) and (entry.size or 0) > source.storage.can.best_part:
+    elif isinstance(target.storage, LocalStorage) and _is_for_parts(source.storage.can, entry, resume=resume):
         return await _in_parts(source, target, target.storage, resume=resume, progress=progress)
     else:
         return await _streamed(source, target, progress)
     progress(copied.size or 0)
     return copied.size or 0
+
+
+def _is_for_parts(can: Can, entry: Entry, *, resume: bool) -> bool:
+    return (entry.size or 0) > can.best_part and (resume or not can.pipelined)
 
 
 async def _in_parts(

@@ -138,6 +138,15 @@ async def test_folders_that_are_empty_are_kept(target):
     assert list(await listed(target, "to")) == ["to/empty"]
 
 
+@pytest.mark.parametrize(("pipelined", "resume", "parts"), [(0, 0, True), (1, 0, False), (1, 1, True)])
+async def test_a_large_file_comes_in_parts_where_that_helps(tmp_path, pipelined, resume, parts):
+    source, target = Line(best_part=SMALLEST, pipelined=bool(pipelined)), LocalStorage(tmp_path, sync=False)
+    await source.write("big", TREE["big"])
+    await copy(Location(source, "big"), Location(target, "big"), resume=bool(resume))
+    assert (len(source.asked) > 1) is parts
+    assert await content(target, "big") == TREE["big"]
+
+
 # --- what fails
 
 

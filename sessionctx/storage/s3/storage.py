@@ -35,6 +35,7 @@ CAN: Final = Can(
     sorted=True,
     best_in_flight=8,
     best_part=PART,
+    pipelined=True,
 )
 
 

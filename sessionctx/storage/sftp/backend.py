@@ -64,6 +64,7 @@ class SftpStorage:
             modes=True,
             links=True,
             best_in_flight=4,
+            pipelined=True,
         )
 
     async def stat(self, path: str = "") -> Entry:

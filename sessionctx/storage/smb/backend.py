@@ -26,7 +26,7 @@ from sessionctx.storage.smb.share import Share
 from sessionctx.storage.smb.writing import copied, put_in_place, upload
 from sessionctx.storage.source import length_of
 
-CAN: Final = Can(rename=True, copy=True, if_absent=True, times=True, links=True, best_in_flight=4)
+CAN: Final = Can(rename=True, copy=True, if_absent=True, times=True, links=True, best_in_flight=4, pipelined=True)
 
 
 @attrs.define(eq=False)
