@@ -18,6 +18,7 @@ CIPHER = "aes128-gcm@openssh.com"  # ours prefers it; so that the others are no 
 
 _OURS = """
 import json, sys, time, trio
+import sessionctx.storage.sftp
 from tests.bench.harness import most_memory
 from sessionctx.storage import open_storage
 

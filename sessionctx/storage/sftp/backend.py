@@ -80,7 +80,9 @@ class SftpStorage:
         """Read it, over a new line if that is lost, from where it had come to."""
         where = self._target.at(checked(path))
         async with self._asking(path, length or 0) as request:
-            opened = await self._dial.steadily(lambda session: open_to_read(session, path, where, self.public))
+            opened = await self._dial.steadily(
+                lambda session: open_to_read(session, path, where, self.public, offset=offset, length=length)
+            )
             size = opened.entry.size or 0
             end = size if length is None else min(offset + length, size)
             reader = SftpReader(opened.entry, offset, end, path, where, self._dial, self._endpoint, request, opened)
@@ -189,7 +191,9 @@ class SftpStorage:
             raise CannotDo(f"{self.public}: the server copies no files", storage=self.public, path=source)
         where = self._target.at(source)
         async with self._asking(source) as request:
-            opened = await self._dial.steadily(lambda session: open_to_read(session, source, where, self.public))
+            opened = await self._dial.steadily(
+                lambda session: open_to_read(session, source, where, self.public, length=0)
+            )
             try:
                 await prepare(opened.session, self._target, target)
                 options = WriteOptions(mode=opened.entry.mode)

@@ -91,7 +91,7 @@ class SftpListing:
         while True:
             found = self._known()
             if found is not None:
-                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.checkpoint_if_cancelled()  # others get their turns with each page
                 return found
             found = await self._fetched()
             if found is not None:
@@ -129,7 +129,7 @@ class SftpListing:
         if why is None:
             return path, None
         safe = "".join(c if c.isprintable() and c != "/" else "?" for c in text[:300]) or "?"
-        path = joined(self._path, safe)
+        path, shown = joined(self._path, safe), self._target.public
         return path, InvalidLocation(f"{shown}: {path} is no path here: {why}", storage=shown, path=path)
 
     async def _fetched(self) -> Entry | None:

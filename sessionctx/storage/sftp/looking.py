@@ -25,6 +25,14 @@ def attributes_of(line: Line, reply: Reply) -> Attributes:
     return reply
 
 
+def sized(line: Line, reply: Reply) -> Attributes:
+    """Return the attributes of a file, with its size. :exc:`BadAnswer`."""
+    found = attributes_of(line, reply)
+    if found.size is None:
+        raise line.odd("it does not tell a file's size")
+    return found
+
+
 def handle_of(line: Line, reply: Reply) -> bytes:
     """Return the handle that was asked for. :exc:`BadAnswer`."""
     if not isinstance(reply, Handle):

@@ -15,12 +15,21 @@ from sessionctx.storage.sftp import calls, replies
 from sessionctx.storage.sftp.dial import PLAIN, Dial, Session
 from sessionctx.storage.sftp.faults import entry, fault, version
 from sessionctx.storage.sftp.line import Pending
-from sessionctx.storage.sftp.looking import attributes_of, check_inside, handle_of
+from sessionctx.storage.sftp.looking import attributes_of, check_inside, handle_of, sized
 from sessionctx.storage.sftp.replies import Attributes, Data, Status
 from sessionctx.storage.sftp.window import piece, window
 
 _PAUSES: Final = (0.0, 0.3, 1.0)
 """Seconds before each try to go on; one that brings bytes begins them anew."""
+
+
+@attrs.frozen(eq=False)
+class Asked:
+    """A read on its way."""
+
+    offset: int
+    length: int
+    pending: Pending
 
 
 @attrs.frozen(eq=False)
@@ -30,20 +39,21 @@ class Opened:
     session: Session
     handle: bytes
     entry: Entry
+    ahead: Asked | None
+    """Its first bytes, which were asked for before it was known what is read."""
 
     def close(self) -> None:
         """Close it, without waiting."""
         self.session.line.close(self.handle)
 
-
-@attrs.frozen
-class _Asked:
-    offset: int
-    length: int
-    pending: Pending
+    def ask(self, offset: int, length: int) -> Asked:
+        """Ask for some of its bytes."""
+        return _ask(self.session, self.handle, offset, length)
 
 
-async def open_to_read(session: Session, path: str, where: bytes, shown: str) -> Opened:
+async def open_to_read(
+    session: Session, path: str, where: bytes, shown: str, *, offset: int = 0, length: int | None = None
+) -> Opened:
     """Open the file *path*, which the server calls *where*. Only files are opened: a pipe would hold up the server."""
     line = session.line
     real, look = line.begin(calls.realpath(where)), line.begin(calls.stat(where))
@@ -55,12 +65,24 @@ async def open_to_read(session: Session, path: str, where: bytes, shown: str) ->
     if found.kind != "file":
         raise NoSuchFile(f"{shown}: {path or 'the root'} is no file", storage=shown, path=path)
     handle = handle_of(line, await line.ask(calls.open_file(where, calls.READING)))
+    look, ahead = line.begin(calls.fstat(handle)), _ahead(session, handle, found.size or 0, offset, length)
     try:
-        found = attributes_of(line, await line.ask(calls.fstat(handle)))
+        return Opened(session, handle, entry(path, sized(line, await line.take(look))), ahead)
     except BaseException:
+        if ahead is not None:
+            line.drop(ahead.pending)
         line.close(handle)
         raise
-    return Opened(session, handle, entry(path, found))
+
+
+def _ahead(session: Session, handle: bytes, size: int, offset: int, length: int | None) -> Asked | None:
+    """Ask for the first bytes of what lies in a file of about *size* bytes: small files take a turn less so."""
+    wanted = min(size - offset, session.most_read, size if length is None else length)
+    return _ask(session, handle, offset, wanted) if wanted > 0 else None
+
+
+def _ask(session: Session, handle: bytes, offset: int, length: int) -> Asked:
+    return Asked(offset, length, session.line.begin(calls.read(handle, offset, length)))
 
 
 @attrs.define(eq=False)
@@ -76,7 +98,7 @@ class SftpReader:
     _endpoint: Endpoint
     _request: Request
     _opened: Opened | None
-    _asked: deque[_Asked] = attrs.field(factory=deque[_Asked], init=False)
+    _asked: deque[Asked] = attrs.field(factory=deque[Asked], init=False)
     _next: int = attrs.field(init=False)
     """Up to where it has been asked for."""
     _last_look: Pending | None = attrs.field(default=None, init=False)
@@ -86,6 +108,8 @@ class SftpReader:
     def __attrs_post_init__(self) -> None:
         self._next = self.at
         self._dial.sharers += 1
+        if self._opened is not None:
+            self._take_ahead(self._opened)
 
     def __aiter__(self) -> Self:
         return self
@@ -122,7 +146,7 @@ class SftpReader:
             raise opened.session.line.odd(f"{count} bytes came where {asked.length} were asked for")
         self._asked.popleft()
         if count < asked.length:
-            self._ask(opened, asked.offset + count, asked.length - count, again=True)
+            self._asked.appendleft(opened.ask(asked.offset + count, asked.length - count))
         self.at += count
         self._failed = 0
         self._request.came(count)
@@ -136,17 +160,21 @@ class SftpReader:
         most = piece(room, opened.session.most_read, PLAIN)
         while self._next < self.end and self._next - self.at + most <= room:
             length = min(most, self.end - self._next)
-            self._ask(opened, self._next, length)
+            self._asked.append(opened.ask(self._next, length))
             self._next += length
         if self._next == self.end and self._last_look is None:
             self._last_look = opened.session.line.begin(calls.fstat(opened.handle))
 
-    def _ask(self, opened: Opened, offset: int, length: int, *, again: bool = False) -> None:
-        asked = _Asked(offset, length, opened.session.line.begin(calls.read(opened.handle, offset, length)))
-        if again:
-            self._asked.appendleft(asked)
+    def _take_ahead(self, opened: Opened) -> None:
+        """Use the bytes that were asked for when it was opened, if they are what is wanted."""
+        ahead = opened.ahead
+        if ahead is None:
+            return
+        if ahead.offset == self._next and ahead.offset + ahead.length <= self.end:
+            self._asked.append(ahead)
+            self._next += ahead.length
         else:
-            self._asked.append(asked)
+            opened.session.line.drop(ahead.pending)
 
     def _refusal(self, reply: object, opened: Opened) -> Exception:
         if not isinstance(reply, Status):
@@ -179,11 +207,13 @@ class SftpReader:
 
     async def _reopened(self) -> Opened:
         session = await self._dial.session()
-        opened = await open_to_read(session, self._path, self._where, self._dial.public)
+        rest = self.end - self.at
+        opened = await open_to_read(session, self._path, self._where, self._dial.public, offset=self.at, length=rest)
         if opened.entry.version != self.entry.version:
             opened.close()
             raise self._changed("became another one")
         self._opened = opened
+        self._take_ahead(opened)
         return opened
 
     def _let_go(self) -> None:

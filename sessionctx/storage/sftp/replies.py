@@ -21,6 +21,8 @@ MOST_HANDLE: Final = 256
 _U32: Final = struct.Struct(">I")
 _U64: Final = struct.Struct(">Q")
 _HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES, _HAS_MORE = 1, 2, 4, 8, 0x8000_0000
+_USUAL: Final = _HAS_SIZE | _HAS_OWNER | _HAS_MODE | _HAS_TIMES
+_USUAL_FIELDS: Final = struct.Struct(">QQIII")
 _KINDS: Final[dict[int, Kind]] = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
 
 
@@ -105,25 +107,26 @@ class Fields:
 
     def u32(self) -> int:
         """Read a number of 32 bits."""
-        number: int = _U32.unpack_from(self.data, self._step(4))[0]
+        number: int = _U32.unpack_from(self.data, self.step(4))[0]
         return number
 
     def u64(self) -> int:
         """Read a number of 64 bits."""
-        number: int = _U64.unpack_from(self.data, self._step(8))[0]
+        number: int = _U64.unpack_from(self.data, self.step(8))[0]
         return number
 
     def string(self) -> memoryview:
         """Read a byte string with its length before it."""
         length = self.u32()
-        begin = self._step(length)
+        begin = self.step(length)
         return self.data[begin : begin + length]
 
     def left(self) -> int:
         """Return how many bytes have not been read."""
         return len(self.data) - self.at
 
-    def _step(self, size: int) -> int:
+    def step(self, size: int) -> int:
+        """Go on by *size* bytes, and return where they begin. :exc:`BadPacket` if there are fewer."""
         begin = self.at
         if size > len(self.data) - begin:
             raise BadPacket(f"a field of {size} bytes reaches beyond the end of its packet")
@@ -157,6 +160,9 @@ def parse_version(packet: memoryview) -> Version:
 def attributes(fields: Fields) -> Attributes:
     """Read the attributes of a file."""
     flags = fields.u32()
+    if flags == _USUAL:  # one step for what comes a hundred thousand times in a large folder
+        size, _, mode, _, modified = _USUAL_FIELDS.unpack_from(fields.data, fields.step(_USUAL_FIELDS.size))
+        return Attributes(size, mode, modified)
     size = fields.u64() if flags & _HAS_SIZE else None
     if flags & _HAS_OWNER:
         fields.u64()

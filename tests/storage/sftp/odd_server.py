@@ -46,6 +46,8 @@ def status(number, code, message=b""):
 
 
 def attributes(found):
+    if "sizeless" in ODD:
+        return struct.pack(">II", 4, found.st_mode)
     times = struct.pack(">II", int(found.st_atime), int(found.st_mtime))
     return struct.pack(">IQI", 1 | 4 | 8, found.st_size, found.st_mode) + times
 

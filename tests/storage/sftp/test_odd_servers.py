@@ -44,6 +44,12 @@ async def test_a_server_that_lies_about_bytes_breaks_the_protocol(odd, oddity):
             await content(backend, "file")
 
 
+async def test_a_server_that_tells_no_size_is_no_empty_file(odd):
+    async with odd("sizeless") as backend:
+        with pytest.raises(BadAnswer, match="size"):
+            await content(backend, "file")
+
+
 async def test_a_file_that_ends_early_has_changed(odd):
     async with odd("ends") as backend:
         with pytest.raises(FileChanged, match="shorter"):
