@@ -16,7 +16,7 @@ from sessionctx.storage.paths import fault_of
 from sessionctx.storage.s3.client import Ask, Client
 from sessionctx.storage.s3.crew import Crew
 from sessionctx.storage.s3.documents import Document
-from sessionctx.storage.s3.objects import seconds_of, version_of
+from sessionctx.storage.s3.objects import number_of, seconds_of, version_of
 
 PAGE: Final = 1000
 """Entries that are asked for at a time."""
@@ -60,8 +60,7 @@ class Folder:
     def _entry(self, kind: str, record: dict[str, str]) -> Entry | None:
         if kind == "Contents":
             key = unquote_plus(record.get("Key", ""))
-            path, length = key[len(self.root) :], record.get("Size", "")
-            size = int(length) if length.isdecimal() and len(length) < 20 else None
+            path, size = key[len(self.root) :], number_of(record.get("Size"))
             if path.endswith("/") and not size and (self.recursive or path == self.prefix):
                 return None  # somebody's way to have a folder that is empty
             modified, version = seconds_of(record.get("LastModified")), version_of(record.get("ETag"))
