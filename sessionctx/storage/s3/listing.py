@@ -51,11 +51,11 @@ class Folder:
 
     def entries(self, page: Document) -> Iterator[Entry]:
         """Return what a page names: files, and folders if it is not *recursive*."""
-        after = None if self.after is None else self.after.encode()
-        for kind, record in page.records:
-            entry = self._entry(kind, record)
-            if entry is not None and (after is None or entry.path.encode() > after):
-                yield entry
+        found = (entry for kind, record in page.records if (entry := self._entry(kind, record)) is not None)
+        if self.after is None:
+            return found
+        after = self.after.encode()
+        return (entry for entry in found if entry.path.encode() > after)
 
     def _entry(self, kind: str, record: dict[str, str]) -> Entry | None:
         if kind == "Contents":
@@ -145,5 +145,5 @@ class Pages:
             public = self.client.public
             raise BadAnswer(f"{public} sends a page of a listing that is none, or leads nowhere", peer=public)
         self._token, self._asked, self._given = token, False, 0
-        self._most = max(len(page.records) * 3 // 4, 1)
+        self._most = len(page.records) // 2 + 1
         self._entries = self.folder.entries(page)
