@@ -20,6 +20,7 @@ from sessionctx.storage.s3.location import Place, Query
 from sessionctx.storage.s3.patience import Patience, passes, undone, unknown
 from sessionctx.storage.s3.profile import Profile
 from sessionctx.storage.s3.signing import NOTHING, UNSIGNED, Signer
+from sessionctx.storage.s3.threads import THREADS
 from sessionctx.transports import HTTP, Body, Response
 
 _LARGE: Final = 256 * 1024
@@ -163,7 +164,7 @@ class Client:
             return UNSIGNED
         if body.length < _LARGE:
             return _hashed(body)
-        return await trio.to_thread.run_sync(_hashed, body)
+        return await trio.to_thread.run_sync(_hashed, body, limiter=THREADS)
 
     def _moves(self, place: Place, complaint: Complaint) -> bool:
         """Whether the bucket is in a region that we did not know; then it is asked for there from now on."""

@@ -23,15 +23,42 @@ class Document:
         self.root = ""
         self.fields: dict[str, str] = {}
         self.records: list[tuple[str, dict[str, str]]] = []
-        self._depth = 0
-        self._text: list[str] = []
-        self._record: dict[str, str] = {}
         parser = self._parser = expat.ParserCreate()
         parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text.append
         parser.StartDoctypeDeclHandler = _refuse
+        self._handle(parser)
+
+    def _handle(self, parser: expat.XMLParserType) -> None:
+        """Set the handlers: closures, because they are called a dozen times for each key of a listing."""
+        depth, text, record = 0, "", dict[str, str]()
+
+        def start(name: str, _: object) -> None:
+            nonlocal depth, text, record
+            depth += 1
+            text = ""
+            if depth == 2:
+                record = {}
+            elif depth == 1:
+                self.root = name.rpartition(":")[2]
+
+        def characters(data: str) -> None:
+            nonlocal text
+            text += data
+
+        def end(name: str) -> None:
+            nonlocal depth, text
+            depth -= 1
+            if depth == 2:
+                record[name] = text
+            elif depth == 1:
+                if record:
+                    self.records.append((name, record))
+                else:
+                    self.fields[name] = text
+            text = ""
+
+        parser.StartElementHandler, parser.EndElementHandler = start, end
+        parser.CharacterDataHandler = characters
 
     @classmethod
     def parse(cls, data: bytes) -> Document:
@@ -46,29 +73,13 @@ class Document:
             self._parser.Parse(data, last)
         except expat.ExpatError as error:
             raise NotXML(str(error)) from None
+        if last:  # nobody is left in a circle that only the garbage collector would break
+            parser = self._parser
+            parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
 
     def all(self, name: str) -> Iterable[dict[str, str]]:
         """Return the records called *name*."""
         return (record for kind, record in self.records if kind == name)
-
-    def _start(self, name: str, attributes: dict[str, str]) -> None:  # noqa: ARG002
-        self._depth += 1
-        self._text.clear()
-        if self._depth == 2:
-            self._record = {}
-        elif self._depth == 1:
-            self.root = name.rpartition(":")[2]
-
-    def _end(self, name: str) -> None:
-        self._depth -= 1
-        if self._depth == 2:
-            self._record[name] = "".join(self._text)
-        elif self._depth == 1:
-            if self._record:
-                self.records.append((name, self._record))
-            else:
-                self.fields[name] = "".join(self._text)
-        self._text.clear()
 
 
 def _refuse(*_: object) -> None:

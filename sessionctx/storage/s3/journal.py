@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from sessionctx.errors import CannotDo
+from sessionctx.storage.s3.threads import THREADS
 
 _MOST: Final = 64 * 1024
 """Bytes of a note that are read."""
@@ -61,11 +62,11 @@ class Journal:
 
     async def note(self, record: Record) -> Note:
         """Note an upload that has begun."""
-        return await trio.to_thread.run_sync(self._note, record)
+        return await trio.to_thread.run_sync(self._note, record, limiter=THREADS)
 
     async def abandoned(self, endpoint: str, bucket: str, key: str | None = None) -> list[Note]:
         """Return the uploads to a bucket, or to one *key* in it, whose writers are gone; they are ours now."""
-        return await trio.to_thread.run_sync(self._abandoned, endpoint, bucket, key)
+        return await trio.to_thread.run_sync(self._abandoned, endpoint, bucket, key, limiter=THREADS)
 
     def _note(self, record: Record) -> Note:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from sessionctx.storage.paths import fault_of
 from sessionctx.storage.s3.client import Ask, Client
 from sessionctx.storage.s3.crew import Crew
 from sessionctx.storage.s3.documents import Document
-from sessionctx.storage.s3.objects import seconds_of, version_of
+from sessionctx.storage.s3.objects import number_of, seconds_of, version_of
 
 PAGE: Final = 1000
 """Entries that are asked for at a time."""
@@ -51,17 +51,16 @@ class Folder:
 
     def entries(self, page: Document) -> Iterator[Entry]:
         """Return what a page names: files, and folders if it is not *recursive*."""
-        after = None if self.after is None else self.after.encode()
-        for kind, record in page.records:
-            entry = self._entry(kind, record)
-            if entry is not None and (after is None or entry.path.encode() > after):
-                yield entry
+        found = (entry for kind, record in page.records if (entry := self._entry(kind, record)) is not None)
+        if self.after is None:
+            return found
+        after = self.after.encode()
+        return (entry for entry in found if entry.path.encode() > after)
 
     def _entry(self, kind: str, record: dict[str, str]) -> Entry | None:
         if kind == "Contents":
             key = unquote_plus(record.get("Key", ""))
-            path, length = key[len(self.root) :], record.get("Size", "")
-            size = int(length) if length.isdecimal() and len(length) < 20 else None
+            path, size = key[len(self.root) :], number_of(record.get("Size"))
             if path.endswith("/") and not size and (self.recursive or path == self.prefix):
                 return None  # somebody's way to have a folder that is empty
             modified, version = seconds_of(record.get("LastModified")), version_of(record.get("ETag"))
@@ -146,5 +145,5 @@ class Pages:
             public = self.client.public
             raise BadAnswer(f"{public} sends a page of a listing that is none, or leads nowhere", peer=public)
         self._token, self._asked, self._given = token, False, 0
-        self._most = max(len(page.records) * 3 // 4, 1)
+        self._most = len(page.records) // 2 + 1
         self._entries = self.folder.entries(page)

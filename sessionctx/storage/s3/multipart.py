@@ -18,8 +18,9 @@ from sessionctx.storage.s3.crew import crew
 from sessionctx.storage.s3.documents import written
 from sessionctx.storage.s3.gathering import Part
 from sessionctx.storage.s3.journal import Note
-from sessionctx.storage.s3.objects import checksum_header, version_of
+from sessionctx.storage.s3.objects import checksum_header, number_of, version_of
 from sessionctx.storage.s3.parts import MOST_PARTS
+from sessionctx.storage.s3.threads import THREADS
 from sessionctx.transports import Body
 
 BUDGET: Final = 5.0
@@ -54,7 +55,7 @@ class Upload:
     async def send(self, number: int, part: Part) -> None:
         """Send the part with this *number*, unless it is there already."""
         size, etag = self.there.get(number, (-1, ""))
-        if size != part.length or etag != await trio.to_thread.run_sync(_etag, part):
+        if size != part.length or etag != await trio.to_thread.run_sync(_etag, part, limiter=THREADS):
             etag = await self._put(number, part)
         self.sent[number] = Sent(etag, part.crc.value, part.length)
 
@@ -189,9 +190,10 @@ async def known_parts(upload: Upload) -> dict[int, tuple[int, str]]:
         ask = Ask(method="GET", key=upload.key, path=upload.path, query=query, part=True)
         page = (await upload.client.call(ask)).document
         for record in page.all("Part"):
-            number, size = int(record.get("PartNumber", "0")), int(record.get("Size", "0"))
-            found[number] = size, version_of(record.get("ETag")) or ""
-        following = int(page.fields.get("NextPartNumberMarker") or 0)
+            number, size = number_of(record.get("PartNumber")), number_of(record.get("Size"))
+            if number is not None and size is not None:
+                found[number] = size, version_of(record.get("ETag")) or ""
+        following = number_of(page.fields.get("NextPartNumberMarker")) or 0
         if page.fields.get("IsTruncated") != "true" or not marker < following <= MOST_PARTS:
             return found
         marker = following

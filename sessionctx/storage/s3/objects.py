@@ -78,6 +78,11 @@ def seconds_of(text: str | None) -> float | None:
         return None
 
 
+def number_of(text: str | None) -> int | None:
+    """Return a number that a document holds; None if it is none."""
+    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 20 else None
+
+
 def checksum_header(name: str) -> str:
     """Return the header that a checksum is sent in."""
     return f"x-amz-checksum-{name}"

@@ -12,13 +12,12 @@ import trio
 from sessionctx.errors import AccessDenied
 from sessionctx.storage.s3.extra import module
 from sessionctx.storage.s3.location import Location
+from sessionctx.storage.s3.threads import THREADS
 
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 NOTHING: Final = sha256(b"").hexdigest()
 """The hash of no body."""
 _HEADERS: Final = ("Authorization", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-SHA256")
-_looking: Final = trio.CapacityLimiter(2)
-"""How many threads look for credentials, which may mean a request over the network."""
 
 
 class Signer(Protocol):
@@ -69,7 +68,7 @@ class Signing:
         try:
             if getattr(self._credentials, "refresh_needed", bool)():
                 return await trio.to_thread.run_sync(
-                    self._credentials.get_frozen_credentials, abandon_on_cancel=True, limiter=_looking
+                    self._credentials.get_frozen_credentials, abandon_on_cancel=True, limiter=THREADS
                 )
             return self._credentials.get_frozen_credentials()
         except module("botocore.exceptions").BotoCoreError as error:
@@ -92,7 +91,7 @@ async def look(location: Location, token: str | None = None) -> Found:
     shared files, container and instance are asked as the command ``aws`` does it: in a thread, because that may take a
     while. If the caller does not wait, it ends by itself, and nothing comes of it.
     """
-    return await trio.to_thread.run_sync(_look, location, token, abandon_on_cancel=True, limiter=_looking)
+    return await trio.to_thread.run_sync(_look, location, token, abandon_on_cancel=True, limiter=THREADS)
 
 
 def _look(location: Location, token: str | None) -> Found:

@@ -35,7 +35,7 @@ async def take(storage, count: int) -> list[Entry]:
         return found
 
 
-@pytest.mark.parametrize(("count", "asked"), [(1, 1), (10, 1), (749, 1), (750, 2), (1000, 2), (1749, 2), (1750, 3)])
+@pytest.mark.parametrize(("count", "asked"), [(1, 1), (10, 1), (500, 1), (501, 2), (1000, 2), (1500, 2), (1501, 3)])
 async def test_a_page_is_asked_for_when_most_of_the_one_before_is_consumed(count, asked):
     async with scripted(pages, "/top") as (storage, server):
         found = await take(storage, count)

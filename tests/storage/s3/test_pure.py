@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import math
 import sys
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -171,6 +173,17 @@ def test_a_document_is_read_in_pieces_and_written():
         assert [record["K"] for record in document.all("C")] == ["k <", "l"]
     again = Document.parse(written("Delete", [("Quiet", {}), ("Object", {"Key": "a&<b>"})]))
     assert (again.fields, again.records) == ({"Quiet": "true"}, [("Object", {"Key": "a&<b>"})])
+
+
+def test_a_document_is_gone_when_nobody_has_it():
+    gc.disable()
+    try:
+        document = Document.parse(b"<R><A>a</A></R>")
+        gone = weakref.ref(document)
+        del document
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @given(st.binary(max_size=200))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hashlib import md5
+from hashlib import md5, sha256
 
+import attrs
 import pytest
 import trio
 
@@ -19,9 +20,10 @@ from sessionctx.errors import (
     PeerFailed,
     SessionEnded,
 )
-from sessionctx.storage import WriteOptions
-from sessionctx.storage.s3 import Sizes
+from sessionctx.storage import Entry, WriteOptions
+from sessionctx.storage.s3 import Sizes, copying
 from sessionctx.storage.s3.checksums import Crc
+from sessionctx.storage.s3.gathering import Part
 from sessionctx.testing.storage import Broken, Pieces
 from tests.storage.s3.scripted import Reply, Request, error, in_turn, scripted, xml
 
@@ -379,3 +381,59 @@ async def test_a_guarded_write_is_repeated_only_if_it_surely_did_nothing():
 
 def _put(key: str) -> Request:
     return Request("PUT", key, {}, {}, b"1")
+
+
+# --- what cannot be
+
+
+async def test_the_root_and_folders_are_no_files():
+    def script(request: Request) -> Reply:
+        listed = xml("ListBucketResult", "<Contents><Key>folder/x</Key></Contents>")
+        return Reply(200, listed) if "list-type" in request.query else error(404, "NoSuchKey")
+
+    async with scripted(script) as (storage, _):
+        with pytest.raises(FileExists):
+            await storage.write("", b"")
+        with pytest.raises(FileExists):
+            await storage.delete("")
+        for path in ("", "folder"):
+            with pytest.raises(NoSuchFile):
+                async with storage.read(path):
+                    pass
+            with pytest.raises(NoSuchFile, match="folder"):
+                await storage.copy(path, "target")
+            with pytest.raises(NoSuchFile, match="folder"):
+                async with storage.read(path, length=0):
+                    pass
+        with pytest.raises(CannotDo, match="copy, then delete"):
+            await storage.rename("folder/x", "y")
+
+
+async def test_what_is_larger_than_any_file_is_refused_before_it_is_sent():
+    async with scripted(Bucket()) as (storage, server):
+        with pytest.raises(CannotDo, match="5497558138880"):
+            await storage.write("x", pieces(10), size_hint=6 * 1024**4)
+        assert server.requests == []
+
+
+@pytest.mark.parametrize("size", [0, 10, 1_000_000])
+async def test_over_a_line_that_others_can_change_the_body_is_signed(size):
+    part = Part()
+    part.add(memoryview(b"x" * size))
+    async with scripted(Bucket()) as (storage, _):
+        client = storage._client
+        assert (await client._payload(part.body) == "UNSIGNED-PAYLOAD") == (size > 0)
+        client.place = attrs.evolve(client.place, endpoint="http://10.0.0.1")
+        assert await client._payload(part.body) == sha256(b"x" * size).hexdigest()
+
+
+async def test_a_copy_that_breaks_in_the_middle_is_taken_back():
+    bucket = Bucket()
+
+    def script(request: Request) -> Reply:
+        return error(403, "AccessDenied") if "x-amz-copy-source" in request.headers else bucket(request)
+
+    async with scripted(script) as (storage, _):
+        with pytest.raises(AccessDenied):
+            await copying.copy(storage._client, "a", "b", Entry(path="a", size=20_000_000), "b", most=10_000_000)
+    assert (bucket.begun, bucket.uploads) == (1, {})
