@@ -45,8 +45,8 @@ async def transfer(
     """Copy the file that *entry* tells of; return its bytes. *progress* is called with each number of bytes that moved.
 
     Within one storage that is left to it. Large files come to this disk in parts, several at a time, where a single
-    read would not fill the line, or what has come is to be kept for another time (*resume*). Others are streamed. Times,
-    permissions, content type and metadata are kept where both sides do that.
+    read would not fill the line, or what has come is to be kept for another time (*resume*). Others are streamed.
+    Times, permissions, content type and metadata are kept where both sides do that.
     """
     one = (source.storage.endpoint, source.storage.url) == (target.storage.endpoint, target.storage.url)
     if one and target.storage.can.copy:
