@@ -1,12 +1,14 @@
-"""Reading: several ranges of one version at a time, handed out in order; what breaks off goes on where it broke.
+"""Reading: all of one version, handed out in order; what breaks off goes on where it broke.
 
-The first request brings the beginning, and tells what there is. What is small comes with it; of more, ranges are asked
-for beside it, so that one reader can have the whole line. Memory is bounded: a range is begun when an earlier one has
-been handed out.
+The first request tells what there is, and brings it. If it does not come fast enough, the request ends sooner, and
+ranges are asked for beside it, several at a time, so that one reader can have the whole line. Memory is bounded: a
+range is begun when an earlier one has been handed out, and a stream waits for its reader; if that takes long, it is
+given up, and taken up again later.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final, Self
 
@@ -20,8 +22,11 @@ from sessionctx.storage.s3.checksums import Expected, Sum, expected
 from sessionctx.storage.s3.client import Ask, Client
 from sessionctx.storage.s3.crew import Crew
 from sessionctx.storage.s3.objects import content_range, entry_of, quoted, version_of, whole
+from sessionctx.storage.s3.pace import Pace
 from sessionctx.transports import Response
 
+_PATIENT: Final = 1.0
+"""Seconds that a stream waits for its reader before it lets others have the connection."""
 _PROGRESS: Final = 256 * 1024
 """Bytes after which a request that breaks off was no failed attempt."""
 
@@ -35,6 +40,8 @@ class Span:
     end: int | None
     """None until it is known."""
     pieces: deque[bytes] = attrs.field(factory=deque[bytes])
+    held: int = 0
+    """The bytes of these."""
 
     @property
     def complete(self) -> bool:
@@ -58,14 +65,18 @@ class Download:
     end: int | None
     """None until it is known."""
     version: str | None
+    pace: Pace
     _known: Entry | None = None
     _expected: Expected | None = None
     _sum: Sum | None = None
     _error: Exception | None = None
+    _alone: bool = True
+    """Whether the first stream has no others beside it."""
     _next: int = 0
     """Where the next range begins."""
     _spans: deque[Span] = attrs.field(factory=deque[Span])
     _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
+    _room: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
 
     @property
     def entry(self) -> Entry:
@@ -75,10 +86,7 @@ class Download:
 
     async def begin(self) -> None:
         """Ask for the beginning, and return when the file is known. Errors of the first request."""
-        end = self.end
-        if end is not None and end - self.start > self.part:
-            end = self.start + self.part
-        self._spans.append(Span(self.start, end))
+        self._spans.append(Span(self.start, self.end))
         self.crew.start(self._fetch, self._spans[0])
         while self._known is None and self._error is None:
             await self._news.park()
@@ -99,6 +107,8 @@ class Download:
             if span.pieces:
                 await trio.lowlevel.checkpoint()
                 piece = span.pieces.popleft()
+                span.held -= len(piece)
+                self._room.unpark_all()
                 if self._sum is not None:
                     self._sum.add(piece)
                 return piece
@@ -141,6 +151,7 @@ class Download:
         """Fill *span*, with as many requests as that takes."""
         failed = 0
         while not span.complete:
+            await self._until_wanted(span)
             began = span.at
             try:
                 async with self.client.ask(self._ask(span)) as (response, request):
@@ -170,18 +181,47 @@ class Download:
         )
 
     async def _take(self, span: Span, response: Response, request: Request | None) -> None:
+        """Take in what comes, until *span* is complete, or nobody reads it for a while."""
         assert span.end is not None
+        asked = trio.current_time()
         async for piece in response:
+            self._look(span, len(piece), trio.current_time() - asked)
             fresh = piece[: span.end - span.at]
             if request is not None:
                 request.came(len(fresh))
             span.at += len(fresh)
+            span.held += len(fresh)
             span.pieces.append(fresh)
             self._news.unpark_all()
             if span.complete:  # the answer may be longer: then the connection is not worth its rest
                 return
+            if span.held >= self.part and not await self._wanted_soon(span):
+                return
+            asked = trio.current_time()
         if not span.complete:
             raise PeerFailed(f"{self.client.public} ended its answer early", peer=self.client.public)
+
+    def _look(self, span: Span, count: int, seconds: float) -> None:
+        """If the first stream is too slow, let it end where ranges beside it begin."""
+        assert self.end is not None
+        if not self._alone or not self.pace.open or self.at_once == 1 or self.version is None:
+            return
+        cut = max(self.start + self.part, span.at + count)
+        if self.pace.slow(count, seconds) and cut < self.end:
+            self._alone = False
+            span.end = self._next = cut
+            self._begin_next()
+
+    async def _wanted_soon(self, span: Span) -> bool:
+        """Wait until there is room for more of *span*: for a while only, if it can be taken up again."""
+        with trio.move_on_after(math.inf if self.version is None else _PATIENT):
+            await self._until_wanted(span)
+            return True
+        return False
+
+    async def _until_wanted(self, span: Span) -> None:
+        while span.held >= self.part:
+            await self._room.park()
 
     def _learn(self, span: Span, response: Response) -> None:
         """See what it is that comes, and if that is news, plan the rest."""
@@ -199,14 +239,8 @@ class Download:
         if self._known is None:
             self._known = entry_of(self.path, headers, size)
             self.version = version
-            self._plan(span, start, size)
+            self.end = size if self.end is None else min(self.end, size)
+            span.end = self._next = self.end
             self._expected = whole(expected(headers), start=self.start, end=self.end or 0, size=size)
             self._sum = None if self._expected is None else self._expected.begin()
             self._news.unpark_all()
-
-    def _plan(self, span: Span, start: int, size: int) -> None:
-        self.end = size if self.end is None else min(self.end, size)
-        enough = self.end - start <= 2 * self.part or self.version is None
-        span.end = self.end if span.end is None and enough else min(span.end or start + self.part, self.end)
-        self._next = span.end
-        self._begin_next()

@@ -21,6 +21,7 @@ from sessionctx.storage.s3.listing import Folder, Pages
 from sessionctx.storage.s3.location import Location
 from sessionctx.storage.s3.multipart import Upload
 from sessionctx.storage.s3.objects import entry_of
+from sessionctx.storage.s3.pace import ENOUGH, Pace
 from sessionctx.storage.s3.parts import LARGEST, PART, SMALLEST
 from sessionctx.storage.s3.reading import Download
 from sessionctx.storage.s3.writing import Writing
@@ -49,6 +50,8 @@ class Sizes:
     """Bytes of the parts of a larger one, unless there would be over 10,000; and of ranges that are read."""
     at_once: int = attrs.field(default=4, validator=attrs.validators.ge(1))
     """Parts, or ranges, of one file that are on their way at a time."""
+    enough: float = attrs.field(default=ENOUGH, validator=attrs.validators.gt(0))
+    """Bytes per second of one stream that are enough: only of a slower one, ranges are read beside it."""
 
 
 @attrs.define(eq=False)
@@ -127,6 +130,7 @@ class S3Storage:
                 start=offset,
                 end=None if length is None else offset + length,
                 version=version,
+                pace=Pace(self._sizes.enough),
             )
             reader: Reader = download
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -21,7 +22,7 @@ from tests.storage.s3.conftest import BUCKET, uploads
 
 MIB = 1024 * 1024
 DATA = random.Random(7).randbytes(16 * MIB + 11)
-SIZES = Sizes(part=5 * MIB, at_once=3)
+SIZES = Sizes(part=5 * MIB, at_once=3, enough=math.inf)
 QUICK = {"sizes": SIZES, "patience": Patience(base=0.001), "http": HTTP(idle=0.3, header=1.5)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -20,12 +21,13 @@ from sessionctx.errors import (
 )
 from sessionctx.storage.s3 import Sizes
 from sessionctx.storage.s3.checksums import Crc, Digest
+from sessionctx.storage.s3.pace import Pace
 from sessionctx.testing.storage import content, everything
 from tests.storage.s3.scripted import Reply, Request, error, in_turn, scripted
 
 MIB = 1024 * 1024
 DATA = random.Random(5).randbytes(16 * MIB + 5)
-SMALL = Sizes(part=5 * MIB, at_once=3)
+SMALL = Sizes(part=5 * MIB, at_once=3, enough=math.inf)
 
 
 def serving(data: bytes, *, etag: str = '"v1"', **more):
@@ -220,3 +222,42 @@ async def test_without_keys_nothing_is_signed():
     async with scripted(serving(b"hello"), unsigned=True) as (storage, server):
         assert await content(storage, "x") == b"hello"
         assert "authorization" not in server.requests[0].headers
+
+
+async def test_a_stream_that_is_fast_enough_has_none_beside_it():
+    async with scripted(serving(DATA), sizes=Sizes(part=5 * MIB, enough=1.0)) as (storage, server):
+        assert await content(storage, "x") == DATA
+        assert len(server.requests) == 1
+    async with scripted(serving(DATA), sizes=Sizes(part=5 * MIB, enough=math.inf, at_once=1)) as (storage, server):
+        assert await content(storage, "x") == DATA
+        assert len(server.requests) == 1
+
+
+async def test_a_stream_that_nobody_reads_lets_others_have_the_connection():
+    async with scripted(serving(DATA), sizes=Sizes(part=5 * MIB, enough=1.0)) as (storage, server):
+        with session.begin() as s:
+            async with storage.read("x") as reader:
+                pieces = [await anext(reader)]
+                await trio.sleep(1.4)
+                assert s.statistics().in_flight == 0
+                pieces += [piece async for piece in reader]
+            assert b"".join(pieces) == DATA
+            assert (s.statistics().requests, s.statistics().wants) == (2, 1)
+        starts = [
+            int(request.headers.get("range", "bytes=0-").split("=")[1].split("-")[0]) for request in server.requests
+        ]
+        assert starts[0] == 0
+        assert 5 * MIB <= starts[1] <= 6 * MIB
+
+
+@pytest.mark.parametrize(
+    ("steps", "slow"),
+    [
+        ([(4 * MIB, 0.01)], False),
+        ([(MIB, 0.001), (MIB, 0.1)], True),
+        ([(1000, 10.0)], True),
+    ],
+)
+def test_the_first_bytes_tell_whether_a_stream_is_slow(steps, slow):
+    pace = Pace()
+    assert any(pace.slow(count, seconds) for count, seconds in steps if pace.open) == slow
