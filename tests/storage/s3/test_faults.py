@@ -57,6 +57,18 @@ async def test_an_upload_that_does_not_come_through_leaves_nothing(on_ceph, ceph
         assert await listed(direct) == {}
 
 
+async def test_one_reader_has_several_connections_where_each_is_slow(on_ceph, ceph_server):
+    rate = 8_000_000.0
+    async with on_ceph() as direct, open_proxy(ceph_server.port) as proxy:
+        await direct.write("x", DATA)
+        proxy.rate = rate
+        async with on_ceph(port=proxy.port, sizes=Sizes(part=5 * MIB)) as storage:
+            began = trio.current_time()
+            assert await content(storage, "x") == DATA
+            assert trio.current_time() - began < 0.75 * len(DATA) / rate
+        assert proxy.connections == 4
+
+
 async def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed(on_ceph):
     async with on_ceph(sizes=SIZES) as storage:
         await storage.write("x", DATA)
