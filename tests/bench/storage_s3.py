@@ -69,6 +69,8 @@ def _rows(way, size, best):
     rates = {name: size / MIB / took["seconds"] for name, took in best.items()}
     for name, rate in rates.items():
         yield Row(f"S3, {way}: {name}", rate, "MiB/s")
+        if name != "ours":
+            yield Row(f"S3, {way}: {name}, CPU for 512 MiB", best[name]["cpu"] * per_512, "s")
     for name, least in (("boto3", 2.0), ("obstore", 0.7)):
         if name in rates:
             yield Row(f"S3, {way}: ours / {name}", rates["ours"] / rates[name], "x/s", limit=least)
