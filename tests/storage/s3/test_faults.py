@@ -107,9 +107,11 @@ trio.run(main)
         process = await trio.lowlevel.open_process(
             [sys.executable, "-c", program, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        assert (await process.stdout.receive_some()).startswith(b"under way")
-        assert await uploads(storage) == [f"{storage._location.prefix}/x"]
-        os.kill(process.pid, signal.SIGINT)
+        try:
+            assert (await process.stdout.receive_some()).startswith(b"under way")
+            assert await uploads(storage) == [f"{storage._location.prefix}/x"]
+        finally:
+            os.kill(process.pid, signal.SIGINT)
         said = b"".join([piece async for piece in process.stderr]).decode()
         await process.wait()
         await process.stdout.aclose()

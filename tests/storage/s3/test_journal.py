@@ -53,9 +53,11 @@ async def killed(storage, server, journal) -> None:
     url = f"s3://{BUCKET}/{storage._location.prefix}?endpoint={server.endpoint}&region=us-east-1"
     arguments = [url, server.access_key, server.secret_key, str(journal)]
     process = await trio.lowlevel.open_process([sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE)
-    assert (await process.stdout.receive_some()).startswith(b"under way")
-    os.kill(process.pid, signal.SIGKILL)
-    await process.wait()
+    try:
+        assert (await process.stdout.receive_some()).startswith(b"under way")
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        await process.wait()
     await process.stdout.aclose()
     assert await uploads(storage) == [f"{storage._location.prefix}/x"]
 
