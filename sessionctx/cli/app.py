@@ -24,6 +24,7 @@ _VERBS = {
     "serve": "Serve the store as a gateway over HTTP.",
     "share": "Share a file with other services, under an id.",
     "load": "Load a blob from services that share it, verified, to the disk.",
+    "many": "Get, put, look at or delete many objects of a service.",
     "bench": "Measure gateways: each alone, then all together.",
     "car": "Pack, unpack, list and verify CAR files.",
     "pin": "Say what to keep when garbage is collected.",

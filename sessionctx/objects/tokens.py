@@ -107,6 +107,18 @@ class KnownKey:
     key: Ed25519PublicKey
     permissions: frozenset[str] = frozenset(PERMISSIONS)
 
+    @classmethod
+    def from_pem(cls, pem: str | bytes, permissions: Iterable[Permission] = PERMISSIONS) -> KnownKey:
+        """Read a public key (SubjectPublicKeyInfo). :exc:`InvalidObject`, :exc:`MissingExtra`."""
+        ed25519, serialization = _cryptography()
+        try:
+            key: Any = serialization.load_pem_public_key(pem.encode() if isinstance(pem, str) else pem)
+        except ValueError:
+            key = None
+        if not isinstance(key, ed25519.Ed25519PublicKey):
+            raise InvalidObject("this is no Ed25519 public key in PEM")
+        return cls(cast("Ed25519PublicKey", key), frozenset(permissions))
+
 
 @attrs.frozen
 class Verifier:

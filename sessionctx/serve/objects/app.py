@@ -36,19 +36,28 @@ _ROUTES: Final[dict[tuple[str, str], tuple[Route, Permission, bool | None]]] = {
     ("objects:multipart:complete", "POST"): (uploads.complete, _WRITE, True),
 }
 """By resource and method: what answers, which permission it takes, and whether it needs a key (None: as one likes)."""
+_STATES: Final = ("/health", "/ready", "/keda")
 _SESSIONS: Final[dict[str, Route]] = {"PUT": uploads.put_chunk, "DELETE": uploads.cancel}
 
 
-def objects_app(service: Service) -> App:
-    """Return the ASGI app that serves *service*; also ``/health``, and ``/ready``, which says no while it drains."""
+def objects_app(service: Service, otherwise: App | None = None) -> App:
+    """Return the ASGI app that serves *service* below ``/v1``; also ``/health``, and ``/ready``, which says no while it
+    drains. What is not below these goes to *otherwise*, if that is given.
+    """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if otherwise is not None and not (scope["type"] == "http" and _is_ours(str(scope["path"]))):
+            await otherwise(scope, receive, send)
+        elif scope["type"] == "lifespan":
             await asgi.lifespan(receive, send)
         elif scope["type"] == "http":
             await _answer(service, Exchange(scope, receive, send))
 
     return app
+
+
+def _is_ours(path: str) -> bool:
+    return path.startswith("/v1/") or path in _STATES
 
 
 async def _answer(service: Service, exchange: Exchange) -> None:
