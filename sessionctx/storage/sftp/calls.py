@@ -32,7 +32,7 @@ _U64: Final = struct.Struct(">Q")
 
 @attrs.frozen(eq=False)
 class Call:
-    """One request: its type, its fields, and what it sends after these as it is, without a copy."""
+    """One request: its type, its fields, and the data that follow them."""
 
     kind: int
     fields: bytes
