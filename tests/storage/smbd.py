@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import subprocess
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -31,10 +32,16 @@ class Smbd:
 @contextmanager
 def smbd(work: Path, *, data: Path | None = None, **options: str):
     """Run smbd in *work*; *options* are further ones of its configuration, with ``_`` for the spaces."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="smbd-") as short:  # the paths of its sockets have a limit
+        with _smbd(work, Path(short), data or work / "data", options) as server:
+            yield server
+
+
+@contextmanager
+def _smbd(work: Path, short: Path, data: Path, options: dict[str, str]):
     server, accounts = program("smbd", "samba"), program("pdbedit", "samba")
     work.mkdir(parents=True, exist_ok=True)
-    data = data or work / "data"
-    folders = {name: work / name for name in ("private", "lock", "state", "cache", "pid", "ncalrpc")}
+    folders = {name: short / name for name in ("private", "lock", "state", "cache", "pid", "ncalrpc")}
     for folder in (data, *folders.values()):
         folder.mkdir(parents=True, exist_ok=True)
     port, config = free_port(), work / "smb.conf"

@@ -96,7 +96,7 @@ def test_the_file_is_right_or_absent_however_its_parts_are_late_and_cut(seed, at
     trio.run(main)
 
 
-async def broken_off(line, target, at=3):
+async def broken_off(line, target, at=2):
     """Leave a download of which some is there."""
     asked = len(line.asked)
     line.cut = lambda: None if len(line.asked) < asked + at else 0

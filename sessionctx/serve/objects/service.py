@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 import attrs
+import trio
 
 from sessionctx.errors import InvalidObject, TokenRefused
 from sessionctx.objects import Grant, Metadata, Permission, Place, Shelf, Verifier, metadata
 from sessionctx.serve.objects.call import Call, Problem, refused, token_of
+from sessionctx.serve.objects.exchange import Gone
 
 MOST_OBJECT: Final = 5 * 1024**4
 """Bytes of an object, unless a service says otherwise."""
+
+
+@attrs.define(eq=False)
+class _Turn:
+    """One request that writes to an upload."""
+
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    over: trio.Event = attrs.field(factory=trio.Event)
 
 
 @attrs.define(eq=False)
@@ -26,6 +37,28 @@ class Service:
     """Bytes of one object."""
     draining: bool = False
     """Whether it is about to stop, so that nobody should send it more."""
+    _turns: dict[str, _Turn] = attrs.field(factory=dict[str, "_Turn"], init=False)
+
+    @asynccontextmanager
+    async def alone(self, upload: str) -> AsyncGenerator[None]:
+        """Be the only one who writes to an upload: who did so before is on a connection that its client has left.
+
+        `Gone` when somebody else takes over in turn.
+        """
+        mine, before = _Turn(), self._turns.get(upload)
+        self._turns[upload] = mine
+        try:
+            if before is not None:
+                before.scope.cancel()
+                await before.over.wait()
+            with mine.scope:
+                yield
+            if mine.scope.cancelled_caught:
+                raise Gone
+        finally:
+            mine.over.set()
+            if self._turns.get(upload) is mine:
+                del self._turns[upload]
 
     def grant(self, call: Call) -> Grant | None:
         """Return what the request's token allows; None where everything is allowed. `Problem` 400, 401, 403."""

@@ -102,6 +102,11 @@ async def open_session(service: Service, call: Call, exchange: Exchange) -> None
 async def put_chunk(service: Service, call: Call, exchange: Exchange) -> None:
     """Take in what comes next; or, for the offset ``*``, say how far it has got."""
     upload = await _upload(service, call, call.asked("session"), resumable=True)
+    async with service.alone(upload.id):
+        await _put_chunk(service, call, exchange, upload)
+
+
+async def _put_chunk(service: Service, call: Call, exchange: Exchange, upload: shelf.Upload) -> None:
     offset, parts = await _offset(service, upload)
     asked = call.headers.get("upload-offset", "").strip()
     if asked == "*":

@@ -326,24 +326,56 @@ async def test_a_resumable_upload_goes_on_where_it_broke(web, monkeypatch):
     assert (await web.ask("PUT", where, b"", upload_offset="*")).status == 404
 
 
-async def test_what_came_before_a_cut_is_kept(web, monkeypatch):
+async def resumable(web, monkeypatch):
+    """Begin an upload of BODY in small pieces; return its key, and where it goes."""
     monkeypatch.setattr(uploads_module, "GRANULARITY", 1000)
     begun = await web.ask("POST", BASE + "?upload_type=resumable", b"", upload_length="2560")
     answer = json.loads(begun.body)
-    where = f"{BASE}{answer['key']}?session={answer['session']}"
-    port = int(web.url.rpartition(":")[2])
-    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        head = f"PUT {where} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: 2560\r\n\r\n"
-        await stream.send_all(head.encode() + BODY[:2100])
+    return answer["key"], f"{BASE}{answer['key']}?session={answer['session']}"
+
+
+async def begin_chunk(web, where, offset, data):
+    """Send a chunk as far as *data*, and no further; return the connection."""
+    stream = await trio.open_tcp_stream("127.0.0.1", int(web.url.rpartition(":")[2]))
+    head = f"PUT {where} HTTP/1.1\r\nHost: x\r\nUpload-Offset: {offset}\r\nContent-Length: {2560 - offset}\r\n\r\n"
+    await stream.send_all(head.encode() + data)
+    return stream
+
+
+async def got_to(web, where, least):
+    """Wait until an upload has got so far; return how far it is."""
     with trio.fail_after(30):
-        offset = 0
-        while offset < 2000:
-            asked = await web.ask("PUT", where, b"", upload_offset="*")
-            offset = int(asked.headers["upload-offset"])
+        while True:
+            parts = await web.service.shelf.indexed(lambda index: index.parts(where.partition("session=")[2]))
+            if sum(part.blob.size for part in parts) >= least:
+                return
+            await trio.sleep(0.01)
+
+
+async def test_what_came_before_a_cut_is_kept(web, monkeypatch):
+    key, where = await resumable(web, monkeypatch)
+    stream = await begin_chunk(web, where, 0, BODY[:2100])
+    await got_to(web, where, 2000)
+    await stream.aclose()
+    asked = await web.ask("PUT", where, b"", upload_offset="*")
+    offset = int(asked.headers["upload-offset"])
     assert offset in (2000, 2100)
-    done = await web.ask("PUT", where, BODY[offset:], upload_offset=str(offset))
-    assert done.status == 201
-    assert (await web.ask("GET", BASE + answer["key"])).body == BODY
+    assert (await web.ask("PUT", where, BODY[offset:], upload_offset=str(offset))).status == 201
+    assert (await web.ask("GET", BASE + key)).body == BODY
+
+
+async def test_who_comes_again_takes_over_from_a_connection_that_hangs(web, monkeypatch):
+    key, where = await resumable(web, monkeypatch)
+    async with await begin_chunk(web, where, 0, BODY[:1500]) as hanging:
+        await got_to(web, where, 1000)
+        asked = await web.ask("PUT", where, b"", upload_offset="*")
+        assert asked.headers["upload-offset"] == "1000"
+        assert (await web.ask("PUT", where, BODY[1000:], upload_offset="1000")).status == 201
+        assert (await web.ask("GET", BASE + key)).body == BODY
+        with trio.fail_after(5):
+            assert b"201" not in await hanging.receive_some(100)
+    await web.service.shelf.sweep()
+    assert (await web.ask("GET", BASE + key)).body == BODY
 
 
 async def test_a_cancelled_session_and_one_of_another_place_are_gone(web):

@@ -128,8 +128,8 @@ async def test_a_file_where_a_folder_should_be_is_named(backend, root):
 
 @pytest.fixture
 def open_root():
-    """A folder that others may look into; those of pytest are closed to them."""
-    with tempfile.TemporaryDirectory() as name:
+    """A folder that others may look into; those of pytest, and maybe $TMPDIR, are closed to them."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
         root = Path(name)
         root.chmod(0o755)
         yield root
