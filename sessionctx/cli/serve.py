@@ -19,7 +19,7 @@ from sessionctx.cli.options import Settings, address, bounded, common, routed, s
 from sessionctx.cli.verb import perform
 from sessionctx.cli.workers import Team
 from sessionctx.objects import KnownKey, Verifier, open_shelf
-from sessionctx.serve.objects import Service, objects_app
+from sessionctx.serve import objects as keyed
 from sessionctx.share import BlobShare
 from sessionctx.testing import faults
 
@@ -134,7 +134,7 @@ async def _serve(
             gateway = serve.gateway(node.blocks if fetches else node.store, ahead=ahead, trustless=trustless)
             app = serve.blobs(share, gateway)
             if service is not None:
-                app = objects_app(service, app)
+                app = keyed.objects_app(service, app)
             for wrap in wrappers:
                 app = wrap(app)
             shared = [sock.dup() for sock in team.socks]
@@ -155,17 +155,17 @@ class _Shelf:
     keys: dict[str, KnownKey]
 
     @asynccontextmanager
-    async def opened(self, stop: trio.Event) -> AsyncGenerator[Service]:
+    async def opened(self, stop: trio.Event) -> AsyncGenerator[keyed.Service]:
         """Lend the service over the shelf, which is swept meanwhile; when it is to *stop*, it says so."""
         async with open_shelf(self.folder) as shelf, trio.open_nursery() as nursery:
-            service = Service(shelf, Verifier(self.keys) if self.keys else None)
+            service = keyed.Service(shelf, Verifier(self.keys) if self.keys else None)
             nursery.start_soon(shelf.keep_swept)
             nursery.start_soon(_drain, service, stop)
             yield service
             nursery.cancel_scope.cancel()
 
 
-async def _drain(service: Service, stop: trio.Event) -> None:
+async def _drain(service: keyed.Service, stop: trio.Event) -> None:
     await stop.wait()
     service.draining = True
 
