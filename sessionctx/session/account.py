@@ -115,8 +115,9 @@ class Account:
             account.in_flight -= 1
             account.held -= size
             account.duplicate_bytes += wasted
-        for look in tuple(self.waiting):
-            look()
+        if self.waiting:
+            for look in tuple(self.waiting):
+                look()
 
     def received(self, count: int) -> None:
         """Count *count* bytes as they arrive from a peer."""
