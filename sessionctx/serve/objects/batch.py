@@ -23,6 +23,10 @@ from sessionctx.serve.objects.single import headers_of
 
 MOST_REQUEST: Final = 1024**3
 """Bytes of a whole batch."""
+LOOKED_UP: Final = 100
+"""Objects that are looked up together."""
+WRITE: Final = 64 * 1024
+"""Bytes that are sent at a time, at least."""
 TOGETHER: Final = 4 * 1024 * 1024
 """Bytes of bodies that are kept in one transaction."""
 PREFIX: Final = "x-sn-batch-operation-"
@@ -58,9 +62,10 @@ async def run(service: Service, call: Call, exchange: Exchange) -> None:
     await batch.take_in(exchange, multipart.Decoder(boundary, max_parts=10 * schedule.MOST_PARTS))
     encoder = multipart.Encoder()
     await exchange.start(200, {"Content-Type": encoder.content_type})
-    for operation in batch.operations:
-        await batch.answer(operation, encoder, exchange)
-    await exchange.end(encoder.tail(empty=not batch.operations))
+    reply = _Reply(exchange)
+    for start in range(0, len(batch.operations), LOOKED_UP):
+        await batch.answer(batch.operations[start : start + LOOKED_UP], encoder, reply)
+    await exchange.end(reply.rest() + encoder.tail(empty=not batch.operations))
 
 
 @attrs.define(eq=False)
@@ -149,30 +154,64 @@ class _Batch:
         for each in todo:
             each.body = bytearray()
 
-    async def answer(self, operation: _Operation, encoder: multipart.Encoder, exchange: Exchange) -> None:
-        """Send the part that answers *operation*."""
-        index, first = operation.index, operation is self.operations[0]
-        if operation.problem is not None:
-            error = json.dumps({"detail": operation.problem.detail, "causes": []}).encode()
-            more = [("content-type", "application/json")]
-            await exchange.piece(_head(encoder, index, operation.problem.status, more, first=first) + error)
+    async def answer(self, operations: list[_Operation], encoder: multipart.Encoder, reply: _Reply) -> None:
+        """Send the parts that answer *operations*."""
+        keys = {each.key for each in operations if each.problem is None and each.kind in ("get", "head")}
+        found = await self.service.shelf.find(self.call.place, keys) if keys else []
+        rows = {row.key: row for row in found if row is not None}
+        for each in operations:
+            first = each is self.operations[0]
+            if each.problem is not None:
+                await reply.add(_refused(encoder, each.index, each.problem, first=first))
+                continue
+            row = rows.get(each.key)
+            status, about = _outcome(each, row)
+            named = [(f"{PREFIX}key", quote(each.key, safe="")), (f"{PREFIX}kind", each.kind)]
+            await reply.add(_head(encoder, each.index, status, [*named, *about], first=first))
+            if row is not None and each.kind == "get":
+                await self._send(row, reply)
+
+    async def _send(self, row: shelf.Row, reply: _Reply) -> None:
+        if row.inline is not None:
+            await reply.add(row.inline)
             return
-        named = [(f"{PREFIX}key", quote(operation.key, safe="")), (f"{PREFIX}kind", operation.kind)]
-        if operation.kind in ("insert", "delete"):
-            status = 201 if operation.kind == "insert" else 204
-            await exchange.piece(_head(encoder, index, status, named, first=first))
-            return
-        (row,) = await self.service.shelf.find(self.call.place, [operation.key])
-        if row is None:
-            await exchange.piece(_head(encoder, index, 404, named, first=first))
-            return
-        about = [(name.lower(), value) for name, value in headers_of(row).items() if name not in _WHOLE]
-        status = 200 if operation.kind == "get" else 204
-        await exchange.piece(_head(encoder, index, status, [*named, *about], first=first))
-        if operation.kind == "get":
-            async with self.service.shelf.read(row) as pieces:
-                async for piece in pieces:
-                    await exchange.piece(bytes(piece))
+        async with self.service.shelf.read(row) as pieces:
+            async for piece in pieces:
+                await reply.add(bytes(piece))
+
+
+@attrs.define(eq=False)
+class _Reply:
+    """What goes out, joined until it makes a write worth its while."""
+
+    _exchange: Exchange
+    _waiting: bytearray = attrs.field(factory=bytearray, init=False)
+
+    async def add(self, data: bytes) -> None:
+        """Send *data*, or keep it for now."""
+        self._waiting += data
+        if len(self._waiting) >= WRITE:
+            await self._exchange.piece(self.rest())
+
+    def rest(self) -> bytes:
+        """Return what has not gone out."""
+        data, self._waiting = bytes(self._waiting), bytearray()
+        return data
+
+
+def _outcome(operation: _Operation, row: shelf.Row | None) -> tuple[int, list[tuple[str, str]]]:
+    """Return the status of an operation, and what is said of its object."""
+    if operation.kind in ("insert", "delete"):
+        return (201 if operation.kind == "insert" else 204), []
+    if row is None:
+        return 404, []
+    about = [(name.lower(), value) for name, value in headers_of(row).items() if name not in _WHOLE]
+    return (200 if operation.kind == "get" else 204), about
+
+
+def _refused(encoder: multipart.Encoder, index: int, problem: Problem, *, first: bool) -> bytes:
+    error = json.dumps({"detail": problem.detail, "causes": []}).encode()
+    return _head(encoder, index, problem.status, [("content-type", "application/json")], first=first) + error
 
 
 def _head(
