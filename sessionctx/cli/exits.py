@@ -66,7 +66,6 @@ _BY_CLASS: tuple[tuple[type[Exception], Exit], ...] = (  # the first that fits c
     (InvalidCID, Exit.USAGE),
     (InvalidLocation, Exit.USAGE),
     (InvalidPeer, Exit.USAGE),
-    (InvalidLocation, Exit.USAGE),
     (NothingPinned, Exit.USAGE),
     (MissingExtra, Exit.USAGE),
     (Denied, Exit.NOT_FOUND),

@@ -44,14 +44,19 @@ async def many(
         raise ValueError(f"concurrency={concurrency} and look_ahead={look_ahead} must be at least 1")
     send, receive = trio.open_memory_channel[Result](0)
     run = _Run(service, concurrency, ordered, look_ahead)
+    failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run.read, operations)
         nursery.start_soon(run.dispatch)
         nursery.start_soon(run.hand_out, send)
         try:
             yield _Results(run, receive)
+        except Exception as error:  # noqa: BLE001  # raised below, outside of the nursery, which would wrap it
+            failure = error
         finally:
             nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 @attrs.define(eq=False)

@@ -75,10 +75,10 @@ async def _size(put: Put) -> int | None:
 
 async def _content(put: Put) -> bytes:
     """Return the body of a small put, as it is sent."""
+    data = b""
     if isinstance(put.body, bytes | bytearray | memoryview):
         data = bytes(put.body)
-    else:
-        data = b""
-        async with (await sending.opened(put.body)).read(0) as pieces:  # type: ignore[arg-type]
+    elif isinstance(put.body, PathLike):
+        async with (await sending.opened(put.body)).read(0) as pieces:
             data = b"".join([bytes(piece) async for piece in pieces])
     return data if put.metadata.encoding is None else compressed(data)

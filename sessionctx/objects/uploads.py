@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import urlencode
 
@@ -57,28 +58,41 @@ class _Parts:
     wire: Wire
     key: str
     query: str = attrs.field(repr=False)
+    _failure: Exception | None = attrs.field(default=None, init=False)
     _etags: dict[int, str] = attrs.field(factory=dict[int, str], init=False)
 
     async def send(self, first: Sequence[Piece], rest: AsyncIterator[Piece]) -> None:
-        """Send all parts, a few at a time."""
-        free = trio.Semaphore(IN_FLIGHT)
-        number, pieces, held = 0, list(first), sum(map(len, first))
+        """Send all parts, a few at a time. The first error, of the source or of a part, ends it and is raised."""
         async with trio.open_nursery() as nursery:
-            more = True
-            while more or pieces or not number:
-                while more and held < self._size(number):
-                    piece = await anext(rest, None)
-                    more = piece is not None
-                    if piece is not None:
-                        pieces.append(bytes(piece))
-                        held += len(piece)
-                part, pieces = _split(pieces, self._size(number))
-                held -= sum(map(len, part))
-                number += 1
-                if number > MOST_PARTS:
-                    raise ObjectError(f"an object has up to {MOST_PARTS} parts")
-                await free.acquire()
-                nursery.start_soon(self._put, number, part, free)
+            await self._or_fail(nursery.cancel_scope, partial(self._cut, first, rest, nursery))
+        if self._failure is not None:
+            raise self._failure
+
+    async def _cut(self, first: Sequence[Piece], rest: AsyncIterator[Piece], nursery: trio.Nursery) -> None:
+        """Cut the source into parts, and start each when there is room."""
+        free = trio.Semaphore(IN_FLIGHT)
+        number, pieces, held, more = 0, list(first), sum(map(len, first)), True
+        while more or pieces or not number:
+            while more and held < self._size(number):
+                piece = await anext(rest, None)
+                more = piece is not None
+                if piece is not None:
+                    pieces.append(bytes(piece))
+                    held += len(piece)
+            part, pieces = _split(pieces, self._size(number))
+            held -= sum(map(len, part))
+            number += 1
+            if number > MOST_PARTS:
+                raise ObjectError(f"an object has up to {MOST_PARTS} parts")
+            await free.acquire()
+            nursery.start_soon(self._or_fail, nursery.cancel_scope, partial(self._put, number, part, free))
+
+    async def _or_fail(self, all_of_it: trio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  # raised by `send`, outside of the nursery, which would wrap it
+            self._failure = self._failure or error
+            all_of_it.cancel()
 
     @staticmethod
     def _size(number: int) -> int:

@@ -115,6 +115,3 @@ def _chosen(call: Call) -> tuple[Route, Permission | None]:
     if keyed is not None and keyed != bool(call.key):
         raise Problem(400 if keyed else 405, "the path is to name a key" if keyed else "with a key, it is PUT")
     return route, permission
-
-
-__all__ = ["objects_app"]

@@ -42,7 +42,7 @@ class TreeContract:
             await backend.write(path, b"x")
         for n, path in enumerate(paths):
             async with backend.list(recursive=True, after=path) as listing:
-                assert [entry.path async for entry in listing if entry.kind == "file"] == paths[n + 1 :] or n == 0
+                assert [entry.path async for entry in listing if entry.kind == "file"] == paths[n + 1 :]
 
     async def test_a_listing_can_be_left_early(self, backend: Backend) -> None:
         for n in range(30):

@@ -49,9 +49,8 @@ async def test_what_was_said_comes_back_and_what_only_the_server_says_is_its_own
         "PUT", BASE + "k", b"x", x_sn_time_created="nonsense", x_sn_expiration="ttl:30d", x_sn_size="99", **said
     )
     got = (await web.ask("GET", BASE + "k")).headers
-    assert {name.replace("_", "-"): value for name, value in said.items()}.items() <= got.items() | {
-        ("x-sn-filename", "a%2Fb%C3%A9.txt")
-    }
+    assert (got["x-sn-filename"], got["x-sn-origin"]) == ("a/b%C3%A9.txt", "here")
+    assert (got["x-snme-a"], got["content-type"]) == ("%C3%A9", "a/b")
     assert got["x-sn-size"] == "1"
     assert got["x-sn-expiration"] == "ttl:30d"
     assert got["x-sn-time-created"].endswith("Z")
@@ -301,7 +300,7 @@ async def test_a_damaged_part_and_an_aborted_upload_leave_nothing(web):
     part = BASE.replace("objects", "objects:multipart:parts") + "k" + where + "&part_number=1"
     assert (await web.ask("PUT", part, b"x", content_md5="AAAA")).status == 400
     assert (await web.ask("PUT", part, b"x", content_md5="nQTkgalzAyC4M8tcFJXBXQ==")).status == 400
-    assert (await web.ask("PUT", part, b"x", content_md5="nd1OYe2R0BTiAx3a+8UJyw==")).status in (200, 400)
+    assert (await web.ask("PUT", part, b"x", content_md5="ndTkYSaMgDT1yFZOFVxnpg==")).status == 200
     assert (await web.ask("DELETE", path + where)).status == 204
     assert (await web.ask("DELETE", path + where)).status == 404
     await web.service.shelf.sweep()
